@@ -1,0 +1,1 @@
+"""Figures of the report: one file each, an interactive and a printable form."""

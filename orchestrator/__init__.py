@@ -1,0 +1,1 @@
+"""Sweep orchestrator: from a YAML file to rows, on a laptop or a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Where trials run: one contract, one file per backend."""

@@ -1,0 +1,1 @@
+"""Observers of a sweep: they may fail without hurting a trial."""

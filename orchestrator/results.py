@@ -1,0 +1,153 @@
+"""Rows and score files of a run folder: the truth of a sweep, readable without torch or ray.
+
+`rows.jsonl` has one line a draw, appended by the driver; when a draw has several lines the last counts.
+`scores/<trial>-<draw>.parquet` holds the window scores of a report draw, written before its row.
+`results.parquet` is made from the rows, with a fixed order of columns.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.errors import RunFolderError
+from trainables.trial import WindowScores
+
+SCHEMA_VERSION = 1
+
+Cell = str | int | float | bool | None
+
+IDENTITY = ("detector", "source", "fold", "shots", "phase", "trial", "draw")
+"""Columns that name a draw: one row each."""
+
+COLUMNS = (
+    "sweep", "phase", "detector", "source", "fold", "shots", "shots_used", "unit", "draw", "trial",
+    "status", "reason", "attempts", "seed", "searched", "select_on", "seeds",
+    "threshold", "threshold_rule",
+    "support_windows", "support_normal_windows", "support_events", "reference_windows",
+    "validation_labels", "validation_events", "test_windows", "test_events", "prevalence", "pool_share",
+    "fit_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
+    "micro_batch", "trainable_parameters", "effective_scale", "simulated", "fingerprint", "schema_version",
+)  # fmt: skip
+"""Fixed columns, in order; metrics follow under their own names, then `param.<name>`, sorted."""
+
+
+def score_file(run: Path, trial: str, draw: int) -> Path:
+    """Path of the window scores of a report draw."""
+    return run / "scores" / f"{trial}-{draw}.parquet"
+
+
+def write_scores(run: Path, trial: str, draw: int, scores: WindowScores) -> Path:
+    """Write the window scores of a report draw atomically and return the path."""
+    path = score_file(run, trial, draw)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: value for name, value in _score_columns(scores).items() if value is not None}
+    part = path.with_suffix(".part")
+    pd.DataFrame(columns).to_parquet(part, index=False)
+    part.replace(path)
+    return path
+
+
+def read_scores(run: Path, trial: str, draw: int) -> WindowScores:
+    """Read the window scores of a report draw.
+
+    Raises
+    ------
+    RunFolderError
+        The file is missing.
+    """
+    path = score_file(run, trial, draw)
+    if not path.exists():
+        raise RunFolderError(f"{path}: score file is missing; rerun the draw with --resume {run}")
+    frame = pd.read_parquet(path)
+    predicted = frame["predicted_type"].to_numpy(dtype=np.str_) if "predicted_type" in frame else None
+    return WindowScores(
+        window_end=frame["window_end"].to_numpy(dtype="datetime64[ns]"),
+        segment=frame["segment"].to_numpy(dtype=np.str_),
+        event=frame["event"].to_numpy(dtype=np.int32),
+        fault_type=frame["fault_type"].to_numpy(dtype=np.str_),
+        label=frame["label"].to_numpy(dtype=np.int8),
+        score=frame["score"].to_numpy(dtype=np.float32),
+        predicted_type=predicted,
+    )
+
+
+def row_line(row: Mapping[str, Cell]) -> str:
+    """Return a row as one JSON line; refuses NaN, which JSON cannot hold."""
+    return json.dumps(dict(row), allow_nan=False, ensure_ascii=False)
+
+
+def read_rows(run: Path) -> pd.DataFrame:
+    """Return the rows of a run, one a draw (the last line of each counts), fixed columns first.
+
+    Raises
+    ------
+    RunFolderError
+        No `rows.jsonl`, a line that is not a row (its number is named), or rows of a newer schema.
+    """
+    path = run / "rows.jsonl"
+    if not path.exists():
+        raise RunFolderError(f"{run}: no rows.jsonl; this is not a run folder")
+    records = list(_parsed_lines(path))
+    if not records:
+        return pd.DataFrame(columns=list(COLUMNS))
+    newest = max(int(record.get("schema_version") or 0) for record in records)
+    if newest > SCHEMA_VERSION:
+        raise RunFolderError(f"{path}: rows of schema {newest}, this version reads up to {SCHEMA_VERSION}; update it")
+    frame = pd.DataFrame.from_records(records).drop_duplicates(list(IDENTITY), keep="last")
+    return frame.reindex(columns=_ordered(frame.columns)).reset_index(drop=True)
+
+
+def write_parquet(run: Path) -> Path:
+    """Write `results.parquet` from the rows and return its path."""
+    path = run / "results.parquet"
+    part = path.with_suffix(".part")
+    read_rows(run).to_parquet(part, index=False)
+    part.replace(path)
+    return path
+
+
+def read_manifest(run: Path) -> dict[str, object]:
+    """Return `manifest.json`: fingerprint, data, versions, hardware, seeds.
+
+    Raises
+    ------
+    RunFolderError
+        The file is missing or not JSON.
+    """
+    path = run / "manifest.json"
+    try:
+        manifest: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise RunFolderError(f"{path}: missing; this is not a run folder") from err
+    except json.JSONDecodeError as err:
+        raise RunFolderError(f"{path}:{err.lineno}: not JSON: {err.msg}") from err
+    return manifest
+
+
+def _score_columns(scores: WindowScores) -> dict[str, object]:
+    return {name: getattr(scores, name) for name in WindowScores.__dataclass_fields__}
+
+
+def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if number == len(lines) and not line.endswith("\n"):
+            break  # the driver died while appending: that draw has no row yet
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as err:
+            raise RunFolderError(f"{path}:{number}: not a row: {err.msg}") from err
+        if not isinstance(record, dict) or not set(IDENTITY) <= set(record):
+            raise RunFolderError(f"{path}:{number}: not a row: needs {', '.join(IDENTITY)}")
+        records.append(record)
+    return records
+
+
+def _ordered(columns: pd.Index) -> list[str]:
+    parameters = sorted(name for name in columns if name.startswith("param."))
+    metrics = [name for name in columns if name not in COLUMNS and name not in parameters]
+    return [*COLUMNS, *metrics, *parameters]

@@ -1,0 +1,1 @@
+"""Detectors, data and one trial: knows nothing of sweeps."""

@@ -1,0 +1,1 @@
+"""Telemetry: reading, windows, splits and few-shot draws."""

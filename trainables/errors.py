@@ -1,0 +1,37 @@
+"""Errors that a caller of `trainables` can cause or must handle."""
+
+
+class TrainablesError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class DataError(TrainablesError):
+    """Telemetry, labels or incidents cannot be used as they are; the message says what would be right."""
+
+
+class ProtocolError(TrainablesError):
+    """The data cannot support the split, the shots or the metric that was asked for."""
+
+
+class LeakError(TrainablesError):
+    """The leak audit found rows, events or fitted statistics shared between two parts."""
+
+
+class DetectorError(TrainablesError):
+    """A detector is unknown, misconfigured or broke its contract."""
+
+
+class NonFiniteError(DetectorError):
+    """A loss or a score is NaN or infinite."""
+
+
+class UntrainedError(DetectorError):
+    """A tensor that should train received no gradient."""
+
+
+class WeightsError(TrainablesError):
+    """Backbone weights are missing, incomplete, of the wrong size or in a refused format."""
+
+
+class MissingPackageError(TrainablesError):
+    """A package that this feature needs is missing or too old; the message names the command that mends it."""

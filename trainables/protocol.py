@@ -1,0 +1,106 @@
+"""The contract that every detector fulfils."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from trainables.data.windows import LabelledWindows, Windows
+
+Labels = Literal["none", "normal", "all"]
+Scalar = bool | int | float | str | None
+
+
+class DetectorConfig(BaseModel):
+    """Base of a detector's settings: frozen, bounded, unknown names refused.
+
+    Its fields are the only names that a search space may use for that detector.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResources:
+    """What a trial may use.
+
+    Attributes
+    ----------
+    seed
+        Seed of everything random inside the detector (model initialisation, shuffling).
+    threads
+        CPU threads.
+    device
+        "cpu" or "cuda".
+    gpu_memory_gb
+        Cap of device memory in GB; None on the CPU.
+    weights
+        Backbone name as written in the sweep file -> local folder, resolved once by the driver.
+        A name that is missing here is resolved by the detector itself.
+    """
+
+    seed: int = 0
+    threads: int = 1
+    device: Literal["cpu", "cuda"] = "cpu"
+    gpu_memory_gb: float | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FitFacts:
+    """What fitting did, for the row; filled by detectors that have something to say."""
+
+    trainable_parameters: int | None = None
+    micro_batch: int | None = None
+    effective_scale: float | None = None
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Turns windows into scores: higher means more anomalous.
+
+    Construct as `SomeDetector(config, resources)`, where `config` is an instance of `SomeDetector.Config`.
+
+    Attributes
+    ----------
+    labels
+        What `fit` may see: "none" (support is always empty), "normal" (only support windows labelled
+        normal; empty at 0 shots), "all" (normal and faulty support windows, at least one).
+    Config
+        The detector's settings, a subclass of `DetectorConfig`.
+    """
+
+    labels: ClassVar[Labels]
+    Config: ClassVar[type[DetectorConfig]]
+
+    def __init__(self, config: DetectorConfig, resources: TrialResources) -> None: ...
+
+    def fit(self, support: LabelledWindows, reference: Windows) -> Self:
+        """Learn from K labelled windows [K, C, L] (K may be 0) and R unlabelled ones [R, C, L]."""
+        ...
+
+    def score(self, windows: Windows) -> NDArray[np.float64]:
+        """Scores float64 [N], finite, higher = more anomalous; a window's score ignores its neighbours."""
+        ...
+
+    @property
+    def facts(self) -> FitFacts:
+        """What fitting did."""
+        ...
+
+
+@runtime_checkable
+class FaultClassifier(Protocol):
+    """A detector that can also name the fault type."""
+
+    @property
+    def fault_types(self) -> tuple[str, ...]:
+        """Names seen in the support set, `normal` among them if it was."""
+        ...
+
+    def classify(self, windows: Windows) -> NDArray[np.float64]:
+        """Probabilities float64 [N, types], columns in the order of `fault_types`."""
+        ...

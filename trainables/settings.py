@@ -1,0 +1,146 @@
+"""Settings of data, split, few-shot draws and threshold, as the sweep file spells them.
+
+They live here, not in the orchestrator, because `run_trial` obeys them; `orchestrator.spec`
+composes them into the sweep file, so each key has one definition and one set of bounds.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(ge=1)]
+MissingRule = Literal["hold", "median", "zero"]
+
+
+class Settings(BaseModel):
+    """Frozen values; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WindowCaps(Settings):
+    """Most windows of each part, evenly spaced over the part; null takes all of them."""
+
+    reference: PositiveInt | None = 512
+    validation: PositiveInt | None = 500
+    test: PositiveInt | None = 2000
+
+
+class MissingByColumn(Settings):
+    """One rule for all columns and others for columns matching a glob pattern (the first match counts)."""
+
+    default: MissingRule = "hold"
+    columns: dict[str, MissingRule] = {}
+
+
+class DataSettings(Settings):
+    """One source of telemetry and how windows are cut from it.
+
+    `window` is in time steps, a multiple of MOMENT's patch of 8, at most its 512.
+    """
+
+    name: str | None = Field(default=None, min_length=1, description="Name in rows; default: file stem or 'simulated'.")
+    source: Literal["simulated", "table"] = "simulated"
+    path: Path | None = Field(default=None, description="CSV, CSV.gz or Parquet; relative to the sweep file.")
+    incidents: Path | None = Field(default=None, description="Incidents: start, end, service, type.")
+    rows: Annotated[int, Field(ge=1000)] = Field(default=10_000, description="Rows of simulated telemetry.")
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Seed of simulated telemetry.")
+    timezone: str | None = Field(default=None, description="IANA zone of timestamps that carry no offset; default UTC.")
+    segments: Literal["all"] | tuple[str, ...] = "all"
+    window: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = 32
+    support_stride: PositiveInt = 1
+    score_stride: PositiveInt = 4
+    max_score_windows: WindowCaps = WindowCaps()
+    normalise: Literal["zscore", "minmax", "robust"] = "zscore"
+    missing: MissingRule | MissingByColumn = "hold"
+
+    @model_validator(mode="after")
+    def _path_goes_with_table(self) -> "DataSettings":
+        if self.source == "table" and self.path is None:
+            raise ValueError("source table needs a path (or --data PATH)")
+        if self.source == "simulated" and (self.path is not None or self.incidents is not None):
+            raise ValueError("source simulated takes neither path nor incidents; use source: table")
+        return self
+
+    @property
+    def source_name(self) -> str:
+        """The name that rows carry."""
+        if self.name is not None:
+            return self.name
+        if self.path is None:
+            return "simulated"
+        return self.path.name.split(".")[0]
+
+
+class PartShares(Settings):
+    """Shares of the fault events (and of fault-free stretches) that each part gets; they sum to 1."""
+
+    support: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.25
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "PartShares":
+        total = self.support + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"support + validation + test must be 1, got {total:g}")
+        return self
+
+
+class SplitSettings(Settings):
+    """How telemetry is divided into support pool, validation and test.
+
+    `random_windows` leaks on purpose: it exists so that the report can show how much it flatters.
+    """
+
+    by: Literal["event", "run", "random_windows"] = "event"
+    folds: PositiveInt = 1
+    parts: PartShares = PartShares()
+
+
+class SeedRange(Settings):
+    """Draw numbers first, first + 1, ..., first + count - 1."""
+
+    first: Annotated[int, Field(ge=0)]
+    count: PositiveInt
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        """The draw numbers."""
+        return tuple(range(self.first, self.first + self.count))
+
+
+class FewShotSettings(Settings):
+    """Which labelled windows (shots) a detector may see, and how often that is repeated."""
+
+    shots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 100, 500)
+    unit: Literal["windows", "events"] = "windows"
+    shortage: Literal["refuse", "cap"] = "refuse"
+    balance: Literal["balanced", "natural"] = "balanced"
+    seeds: Literal["replicated", "searched"] = "replicated"
+    selection_seeds: SeedRange = SeedRange(first=0, count=3)
+    report_seeds: SeedRange = SeedRange(first=100, count=10)
+
+    @model_validator(mode="after")
+    def _apart_and_unique(self) -> "FewShotSettings":
+        if len(set(self.shots)) < len(self.shots):
+            raise ValueError(f"shots must differ, got {list(self.shots)}")
+        shared = set(self.selection_seeds.draws) & set(self.report_seeds.draws)
+        if shared:
+            raise ValueError(f"selection_seeds and report_seeds share draws {sorted(shared)}; claims need fresh draws")
+        return self
+
+
+class ThresholdSettings(Settings):
+    """Where an alarm begins; never chosen on test scores or test labels.
+
+    `reference_quantile`: that quantile of the scores of the unlabelled reference.
+    `reference_alarms_per_day`: the lowest threshold that keeps the reference within that many alarms a day.
+    `support_f1`: best F1 on out-of-fold scores of the support set (detectors that use fault labels),
+    the reference quantile for the others.
+    """
+
+    rule: Literal["reference_quantile", "reference_alarms_per_day", "support_f1"] = "reference_quantile"
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.995
+    alarms_per_day: Annotated[float, Field(gt=0)] = 24.0
