@@ -43,7 +43,7 @@ class Windows:
     @property
     def channels(self) -> int:
         """C."""
-        return self.table.shape[1]
+        return int(self.table.shape[1])
 
     @property
     def x(self) -> NDArray[np.float32]:
