@@ -35,3 +35,10 @@ class WeightsError(TrainablesError):
 
 class MissingPackageError(TrainablesError):
     """A package that this feature needs is missing or too old; the message names the command that mends it."""
+
+
+class DrawTimeoutError(BaseException):
+    """The watchdog ended a draw that ran too long.
+
+    Not an `Exception`: a library that catches everything must not swallow it.
+    """
