@@ -1,0 +1,39 @@
+"""How a sweep is to run: what the command line says and the sweep file does not."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Backend = Literal["ray", "inline"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of one start of a sweep; none of them changes a number in a row.
+
+    Attributes
+    ----------
+    backend
+        "ray", or "inline": the same searcher in the calling process.
+    address
+        Address of a running Ray cluster; None starts a local one.
+    quiet, verbose
+        No progress; log every trial in detail.
+    resume
+        The run folder exists: run only what its rows do not hold. False: the folder is new and empty.
+    retry_failed
+        With `resume`: draws whose last row is not ok run again.
+    extend
+        With `resume`: this many more configurations per searched cell. The command line has added them to
+        `plan.spec.search.candidates` and to the cells already; the engine stores the longer spec.
+    force
+        With `resume`: go on although code, data or packages changed since; such rows carry another fingerprint.
+    """
+
+    backend: Backend = "ray"
+    address: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    resume: bool = False
+    retry_failed: bool = False
+    extend: int = 0
+    force: bool = False
