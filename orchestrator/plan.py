@@ -2,12 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from orchestrator.detector_spec import DetectorSpec
+from orchestrator.errors import PlanError
 from orchestrator.space import Dimension
+from orchestrator.spec import SweepSpec
+from trainables.data import check_supply
+from trainables.data.series import LabelledSeries
 from trainables.protocol import Labels, Scalar
-from trainables.trial import Phase, TrialRequest
+from trainables.settings import DataSettings
+from trainables.trial import EvaluationSettings, Phase, TrialRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,135 @@ class TrialPlan:
                 self.draws if self.phase == "report" else None,
             ]
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """What a sweep will run.
+
+    Attributes
+    ----------
+    spec
+        The checked sweep file.
+    cells
+        In order of source, fold, shots, and detectors as in the file.
+    settings
+        What `run_trial` needs to know, by source name.
+    data_digests
+        Content hash of each source, by source name.
+    """
+
+    spec: SweepSpec
+    cells: tuple[Cell, ...]
+    settings: Mapping[str, EvaluationSettings]
+    data_digests: Mapping[str, str]
+
+    @property
+    def rows(self) -> int:
+        """Rows that a complete sweep holds when nothing is raced out."""
+        return sum(self.selection_rows(cell) + len(cell.report_draws) for cell in self.cells)
+
+    @property
+    def trials(self) -> int:
+        """Trials: one per configuration, one per report draw."""
+        return sum(cell.candidates + len(cell.report_draws) for cell in self.cells)
+
+    def selection_rows(self, cell: Cell) -> int:
+        """Rows of a cell's search: a searched seed is one draw per configuration, a replicated one is all."""
+        draws = 1 if self.spec.few_shot.seeds == "searched" else len(cell.selection_draws)
+        return cell.candidates * draws
+
+
+def make_plan(spec: SweepSpec, series: Mapping[str, LabelledSeries]) -> SweepPlan:
+    """Cross detectors, sources, folds and shots into the cells that exist.
+
+    `labels: none` runs at 0 shots only, `normal` at 0 and K, `all` at K > 0 only. Nothing is searched at 0 shots.
+
+    Parameters
+    ----------
+    spec
+        The checked sweep file.
+    series
+        Telemetry of every source, by source name.
+
+    Raises
+    ------
+    PlanError
+        The data cannot carry the split or the shots; every problem of every source, one line each.
+    """
+    settings = {source.source_name: spec.evaluation(source) for source in spec.sources}
+    problems = [
+        f"{name}: {problem}"
+        for name, evaluation in settings.items()
+        for problem in check_supply(series[name], evaluation, spec.few_shot.shots)
+    ]
+    if problems:
+        raise PlanError("\n".join(problems))
+    digests = {name: series_digest(series[name]) for name in settings}
+    return SweepPlan(spec, tuple(_cells(spec, digests)), settings, digests)
+
+
+def cell_exists(labels: Labels, shots: int) -> bool:
+    """Say whether a detector that may see such labels runs at that many shots."""
+    return {"none": shots == 0, "normal": True, "all": shots > 0}[labels]
+
+
+def series_digest(series: LabelledSeries) -> str:
+    """Return the hash of everything that trials read of a series; its name and notes are not part of it."""
+    state = hashlib.blake2b(digest_size=16)
+    for array in (series.timestamps, series.values, series.labels, series.event, series.segment, series.quality):
+        state.update(f"{array.dtype.str}{array.shape}".encode())
+        state.update(np.ascontiguousarray(array).view(np.uint8).data)
+    events = [[event.start, event.stop, event.fault_type, event.service] for event in series.events]
+    state.update(json.dumps([series.columns, series.segments, events, series.step_s, series.simulated]).encode())
+    return state.hexdigest()
+
+
+def _cells(spec: SweepSpec, digests: Mapping[str, str]) -> Iterator[Cell]:
+    for source in spec.sources:
+        context = _context(spec, source, digests[source.source_name])
+        for fold in range(spec.split.folds):
+            for shots in sorted(spec.few_shot.shots):
+                for name, detector in spec.detectors.items():
+                    if cell_exists(detector.labels, shots):
+                        yield _cell(spec, name, detector, source.source_name, fold, shots, context)
+
+
+def _cell(spec: SweepSpec, name: str, detector: DetectorSpec, source: str, fold: int, shots: int, context: str) -> Cell:
+    searched = bool(detector.space) and shots > 0 and detector.labels != "none"
+    return Cell(
+        detector=name,
+        class_path=detector.class_path,
+        labels=detector.labels,
+        gpu=detector.gpu,
+        source=source,
+        fold=fold,
+        shots=shots,
+        settings=detector.settings,
+        space=detector.space if searched else {},
+        candidates=spec.search.candidates if searched else 0,
+        selection_draws=spec.few_shot.selection_seeds.draws,
+        report_draws=spec.few_shot.report_seeds.draws,
+        context=context,
+    )
+
+
+def _context(spec: SweepSpec, source: DataSettings, data_digest: str) -> str:
+    """Hash what the numbers of a row depend on beside its own cell; where files lie is not part of it."""
+    few_shot = spec.few_shot.model_dump(mode="json", include={"unit", "shortage", "balance", "seeds"})
+    return _digest(
+        [
+            data_digest,
+            source.model_dump(mode="json", exclude={"name", "path", "incidents"}),
+            spec.split.model_dump(mode="json"),
+            spec.protocol,
+            few_shot,
+            spec.threshold.model_dump(mode="json"),
+            spec.objective.metric,
+            [spec.search.select_on, spec.search.sampler, spec.search.seed],
+            spec.resources.threads,
+        ]
+    )
 
 
 def _digest(value: object) -> str:
