@@ -23,7 +23,7 @@ IDENTITY = ("detector", "source", "fold", "shots", "phase", "trial", "draw")
 """Columns that name a draw: one row each."""
 
 COLUMNS = (
-    "sweep", "phase", "detector", "source", "fold", "shots", "shots_used", "unit", "draw", "trial",
+    "sweep", "phase", "detector", "source", "fold", "shots", "shots_used", "unit", "draw", "trial", "candidate",
     "status", "reason", "attempts", "seed", "searched", "select_on", "seeds",
     "threshold", "threshold_rule",
     "support_windows", "support_normal_windows", "support_events", "reference_windows",
@@ -87,17 +87,31 @@ def read_rows(run: Path) -> pd.DataFrame:
     RunFolderError
         No `rows.jsonl`, a line that is not a row (its number is named), or rows of a newer schema.
     """
+    records = read_records(run)
+    if not records:
+        return pd.DataFrame(columns=list(COLUMNS))
+    frame = pd.DataFrame.from_records(records)
+    return frame.reindex(columns=_ordered(frame.columns))
+
+
+def read_records(run: Path) -> list[dict[str, Cell]]:
+    """Return the rows of a run as JSON holds them: one a draw, in the order in which draws were first written.
+
+    The last line of a draw counts.
+
+    Raises
+    ------
+    RunFolderError
+        No `rows.jsonl`, a line that is not a row (its number is named), or rows of a newer schema.
+    """
     path = run / "rows.jsonl"
     if not path.exists():
         raise RunFolderError(f"{run}: no rows.jsonl; this is not a run folder")
-    records = list(_parsed_lines(path))
-    if not records:
-        return pd.DataFrame(columns=list(COLUMNS))
-    newest = max(int(record.get("schema_version") or 0) for record in records)
+    records = {tuple(record[name] for name in IDENTITY): record for record in _parsed_lines(path)}
+    newest = max((int(record.get("schema_version") or 0) for record in records.values()), default=0)
     if newest > SCHEMA_VERSION:
         raise RunFolderError(f"{path}: rows of schema {newest}, this version reads up to {SCHEMA_VERSION}; update it")
-    frame = pd.DataFrame.from_records(records).drop_duplicates(list(IDENTITY), keep="last")
-    return frame.reindex(columns=_ordered(frame.columns)).reset_index(drop=True)
+    return list(records.values())
 
 
 def write_parquet(run: Path) -> Path:
