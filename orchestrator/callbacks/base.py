@@ -5,15 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from orchestrator.plan import Cell, TrialPlan
+from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.results import Cell as Value
 from trainables.protocol import Scalar
 from trainables.trial import WindowScores
-
-if TYPE_CHECKING:
-    from orchestrator.plan import SweepPlan
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +85,7 @@ class Observer(Protocol):
     An observer returns quickly: slow work belongs in a thread of its own. What it raises is caught by `Observers`.
     """
 
-    def on_start(self, plan: "SweepPlan", rows: Sequence[Row] = ()) -> None:
+    def on_start(self, plan: SweepPlan, rows: Sequence[Row] = ()) -> None:
         """Take note that the sweep starts; `rows` are those that a resumed run folder holds already."""
         ...
 
@@ -115,7 +112,7 @@ class Observers:
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._active = list(observers)
 
-    def on_start(self, plan: "SweepPlan", rows: Sequence[Row] = ()) -> None:
+    def on_start(self, plan: SweepPlan, rows: Sequence[Row] = ()) -> None:
         """See `Observer`."""
         self._tell("on_start", plan, rows)
 
