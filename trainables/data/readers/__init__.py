@@ -1,1 +1,67 @@
-"""Readers: one file per source of telemetry."""
+"""Readers: one file per source of telemetry, in one explicit table."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from trainables.data.assemble import find_events
+from trainables.data.readers import simulated, table
+from trainables.data.series import LabelledSeries
+from trainables.errors import DataError
+from trainables.settings import DataSettings
+
+READERS: Mapping[str, Callable[[DataSettings], LabelledSeries]] = {
+    "simulated": simulated.read,
+    "table": table.read,
+}
+"""`data.source` -> reader."""
+
+
+def load_source(data: DataSettings) -> LabelledSeries:
+    """Read one source and keep the segments that were asked for.
+
+    Raises
+    ------
+    DataError
+        The file cannot be used as it is, or a segment does not exist.
+    """
+    return select_segments(READERS[data.source](data), data)
+
+
+def select_segments(series: LabelledSeries, data: DataSettings) -> LabelledSeries:
+    """Return the series with only the segments named in `data.segments` (a name includes its pieces `name#2`)."""
+    if data.segments == "all":
+        return series
+    base = [re.sub(r"#\d+$", "", name) for name in series.segments]
+    unknown = [name for name in data.segments if name not in base and name not in series.segments]
+    if unknown:
+        known = list(dict.fromkeys(base))
+        listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+        where = f"{data.path}: " if data.path is not None else ""
+        raise DataError(f"{where}data.segments names {', '.join(map(repr, unknown))}, the segments are: {listed}")
+    chosen = [
+        number
+        for number, name in enumerate(series.segments)
+        if name in data.segments or base[number] in data.segments
+    ]
+    rows = np.flatnonzero(np.isin(series.segment, chosen))
+    renumber = np.full(len(series.segments), -1, dtype=np.int32)
+    renumber[chosen] = np.arange(len(chosen), dtype=np.int32)
+    segment = renumber[series.segment[rows]]
+    names = np.asarray([*(event.fault_type for event in series.events), ""], dtype=object)
+    services = np.asarray([*(event.service for event in series.events), ""], dtype=object)
+    of_row = series.event[rows]
+    event, events = find_events(series.labels[rows], names[of_row], services[of_row], segment)
+    return replace(
+        series,
+        timestamps=series.timestamps[rows],
+        values=series.values[rows],
+        labels=series.labels[rows],
+        event=event,
+        events=events,
+        segment=segment,
+        segments=tuple(series.segments[number] for number in chosen),
+        quality=series.quality[rows],
+    )

@@ -1,0 +1,200 @@
+"""The simulated application: call graph, queueing, noise, and everything that is normal but not quiet."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+CALLS = {
+    "ts-gateway-service": {
+        "ts-preserve-service": 0.15,
+        "ts-payment-service": 0.10,
+        "ts-food-service": 0.12,
+        "ts-travel-service": 0.45,
+        "ts-order-service": 0.25,
+    },
+    "ts-preserve-service": {
+        "ts-food-service": 0.5,
+        "ts-travel-service": 0.8,
+        "ts-seat-service": 0.8,
+        "ts-order-service": 1.0,
+    },
+    "ts-payment-service": {"ts-order-service": 0.6},
+    "ts-food-service": {"ts-route-service": 0.3, "ts-station-service": 0.5},
+    "ts-travel-service": {"ts-basic-service": 0.9, "ts-seat-service": 0.6, "ts-route-service": 0.5},
+    "ts-basic-service": {"ts-route-service": 0.5, "ts-price-service": 0.9, "ts-station-service": 0.8},
+    "ts-seat-service": {"ts-order-service": 0.3},
+    "ts-order-service": {"ts-station-service": 0.3},
+    "ts-route-service": {},
+    "ts-price-service": {},
+    "ts-station-service": {},
+}
+"""Caller -> calls a request makes to each callee; callers before callees. After the TrainTicket benchmark."""
+
+SERVICES = tuple(CALLS)
+METRICS = (
+    "requests_per_s",
+    "latency_mean_ms",
+    "latency_p99_ms",
+    "errors_percent",
+    "cpu_percent",
+    "memory_mb",
+    "network_kb_per_s",
+    "threads_busy",
+)
+
+DAY_ROWS = 2000
+"""Rows of one daily cycle: compressed, so that the default 10,000 rows show five of them."""
+GATEWAY_RATE = 60.0
+ERROR_ATTENUATION = 0.6
+"""Share of a callee's errors that a caller passes on; the rest is retried or hidden."""
+SERVICE_MS = np.array([6.0, 18.0, 12.0, 9.0, 14.0, 10.0, 8.0, 7.0, 5.0, 4.0, 4.0])
+PEAK_UTILISATION = np.array([0.55, 0.5, 0.4, 0.45, 0.6, 0.6, 0.5, 0.55, 0.5, 0.4, 0.6])
+MEMORY_MB = np.array([420.0, 510.0, 360.0, 440.0, 560.0, 480.0, 390.0, 620.0, 340.0, 310.0, 350.0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Disturbance:
+    """What acts on each service at each row, all arrays float64 [T, services].
+
+    `demand`, `capacity`, `slowness`, `fan_out`, `throughput`, `memory` and `network` multiply;
+    `delay_ms` (network), `pause` (ms, slowest requests), `errors` (share), `cpu` (percentage points)
+    and `threads` add.
+    """
+
+    demand: NDArray[np.float64]
+    capacity: NDArray[np.float64]
+    slowness: NDArray[np.float64]
+    fan_out: NDArray[np.float64]
+    throughput: NDArray[np.float64]
+    memory: NDArray[np.float64]
+    network: NDArray[np.float64]
+    delay_ms: NDArray[np.float64]
+    pause: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    cpu: NDArray[np.float64]
+    threads: NDArray[np.float64]
+
+    @classmethod
+    def quiet(cls, rows: int) -> Self:
+        """Return a disturbance that changes nothing."""
+        shape = (rows, len(SERVICES))
+        adding = ("delay_ms", "pause", "errors", "cpu", "threads")
+        return cls(*(np.zeros(shape) if field.name in adding else np.ones(shape) for field in fields(cls)))
+
+    def add_benign(self, rng: np.random.Generator) -> None:
+        """Add what looks odd and is not a fault: load spikes, deployments, batch jobs, retried requests."""
+        rows = len(self.demand)
+        for _ in range(max(1, rows // 700)):  # load spikes: everything busier, nothing wrong
+            start, length = int(rng.integers(rows)), int(rng.integers(20, 70))
+            bump = np.sin(np.linspace(0, np.pi, length)) * rng.uniform(0.2, 0.8)
+            self.demand[start : start + length, 0] *= 1 + bump[: rows - start]
+        for _ in range(max(1, rows // 600)):  # deployments: fresh pod, warm-up, a slightly different build
+            start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
+            warm = np.exp(-np.arange(min(30, rows - start)) / 6)
+            self.memory[start : start + 30, service] *= 1 - 0.3 * warm
+            self.cpu[start : start + 30, service] += 14 * warm
+            self.pause[start : start + 30, service] += 50 * warm * rng.uniform(0.3, 1)
+            self.slowness[start:, service] *= np.exp(rng.normal(0, 0.06))
+            self.memory[start:, service] *= np.exp(rng.normal(0, 0.04))
+        for start in range(int(rng.integers(100)), rows, DAY_ROWS // 4):  # batch job on orders and stations
+            for service in (7, 10):
+                self.cpu[start : start + 40, service] += 12
+                self.slowness[start : start + 40, service] *= 1.25
+        for _ in range(rows // 150):  # passing hiccups of one service, shorter than faults
+            start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
+            length, size = int(rng.integers(1, 8)), rng.exponential(0.5)
+            self.pause[start : start + length, service] += 70 * size
+            self.delay_ms[start : start + length, service] += 12 * size
+            self.errors[start : start + length, service] += 0.006 * size
+
+
+def simulate(disturbance: Disturbance, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return telemetry [T, services x metrics] of the application under a disturbance; NaN is missing."""
+    d, rows = disturbance, len(disturbance.demand)
+    rate, utilisation = _traffic(d, rng)
+    busy = np.minimum(utilisation, 0.97)
+    service_ms = SERVICE_MS * d.slowness * np.exp(_walk(rng, rows, 0.0015))
+    own_ms = service_ms * (1 + 0.6 * busy**2 / (1 - busy)) * _noise(rng, rows, 0.07, 0.5) + d.delay_ms
+    own_errors = 0.002 * _noise(rng, rows, 0.6, 0.3) + d.errors + 0.2 * np.maximum(0, utilisation - 0.95)
+    latency, tail, errors = own_ms.copy(), own_ms * 3.2 + d.pause, own_errors.copy()
+    for caller in range(len(SERVICES) - 1, -1, -1):  # callees come after callers, so their values are final
+        for name, calls in CALLS[SERVICES[caller]].items():
+            callee = SERVICES.index(name)
+            made = np.minimum(1.5, calls * d.fan_out[:, caller])
+            latency[:, caller] += 0.8 * made * latency[:, callee]
+            tail[:, caller] += 0.55 * made * tail[:, callee]
+            errors[:, caller] += ERROR_ATTENUATION * np.minimum(1, made) * errors[:, callee]
+    errors = np.clip(errors, 0, 1)
+    threads = rate * latency / 1000 * 1.3 + 2 + d.threads
+    metrics = {
+        "requests_per_s": rate,
+        "latency_mean_ms": latency,
+        "latency_p99_ms": tail * _noise(rng, rows, 0.22, 0.2),
+        "errors_percent": 100 * rng.poisson(errors * rate * 15) / np.maximum(1, rate * 15),
+        "cpu_percent": np.clip(4 + 78 * utilisation * _noise(rng, rows, 0.06, 0.6) + d.cpu, 0.5, 100),
+        "memory_mb": _memory(d, rng),
+        "network_kb_per_s": rate * 3.5 * d.network * _noise(rng, rows, 0.08, 0.4),
+        "threads_busy": threads * _noise(rng, rows, 0.12, 0.3),
+    }
+    values = np.stack([metrics[name] for name in METRICS], axis=2).reshape(rows, -1)  # [T, services x metrics]
+    return _with_missing(values, rng)
+
+
+def _traffic(d: Disturbance, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return requests a second and utilisation, both [T, services]."""
+    rows = len(d.demand)
+    hour = 2 * np.pi * (np.arange(rows) / DAY_ROWS + rng.uniform())
+    daily = 0.68 - 0.26 * np.cos(hour) + 0.06 * np.sin(2 * hour)
+    rate = np.zeros_like(d.demand)
+    rate[:, 0] = GATEWAY_RATE * daily * np.exp(_ar(rng, (rows,), 0.06, 0.97))
+    nominal = np.zeros(len(SERVICES))
+    nominal[0] = GATEWAY_RATE * 0.95
+    noise = _noise(rng, rows, 0.06, 0.5)
+    for caller, name in enumerate(SERVICES):
+        rate[:, caller] *= d.demand[:, caller] * d.throughput[:, caller] * noise[:, caller]
+        for called, calls in CALLS[name].items():
+            callee = SERVICES.index(called)
+            rate[:, callee] += rate[:, caller] * calls * d.fan_out[:, caller]
+            nominal[callee] += nominal[caller] * calls
+    return rate, rate / (nominal / PEAK_UTILISATION) / d.capacity
+
+
+def _memory(d: Disturbance, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return heap use: a saw-tooth of allocation and collection, each service with its own period."""
+    rows = len(d.memory)
+    period = rng.uniform(35, 120, len(SERVICES))
+    phase = (np.arange(rows)[:, None] / period + rng.uniform(size=len(SERVICES))) % 1.0
+    return MEMORY_MB * (1 + 0.18 * phase) * d.memory * np.exp(_walk(rng, rows, 0.001)) * _noise(rng, rows, 0.012, 0.5)
+
+
+def _ar(rng: np.random.Generator, shape: tuple[int, ...], sigma: float, memory: float) -> NDArray[np.float64]:
+    """Return stationary first-order autoregressive noise along the first axis with standard deviation sigma."""
+    shocks = rng.normal(0, sigma * np.sqrt(1 - memory**2), shape)
+    shocks[0] /= np.sqrt(1 - memory**2)
+    return np.asarray(lfilter([1.0], [1.0, -memory], shocks, axis=0))
+
+
+def _noise(rng: np.random.Generator, rows: int, sigma: float, memory: float) -> NDArray[np.float64]:
+    """Return positive multiplicative noise [T, services] round 1, with a heavier tail upwards."""
+    shape = (rows, len(SERVICES))
+    rare = (rng.uniform(size=shape) < 0.01) * rng.exponential(2.5 * sigma, shape)
+    return np.exp(_ar(rng, shape, sigma, memory) + rare)
+
+
+def _walk(rng: np.random.Generator, rows: int, step: float) -> NDArray[np.float64]:
+    """Return a slowly wandering level [T, services] that forgets over about a day."""
+    memory = 1 - 1 / DAY_ROWS
+    return _ar(rng, (rows, len(SERVICES)), step * np.sqrt(DAY_ROWS / 2), memory)
+
+
+def _with_missing(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Blank single cells and, now and then, all metrics of a service for a few rows (a missed scrape)."""
+    rows, per_service = len(values), len(METRICS)
+    values[rng.uniform(size=values.shape) < 0.002] = np.nan
+    for _ in range(rows // 250):
+        start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
+        values[start : start + int(rng.integers(1, 4)), service * per_service : (service + 1) * per_service] = np.nan
+    return values

@@ -1,0 +1,80 @@
+"""What is lacking for a sweep, found before it starts."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainables.data.draws import draw_support
+from trainables.data.parts import Cut, cut_windows
+from trainables.data.series import NORMAL, UNLABELLED, LabelledSeries
+from trainables.data.windows import LabelledWindows
+from trainables.errors import ProtocolError
+
+if TYPE_CHECKING:  # trainables.trial imports the windows of this package
+    from trainables.trial import EvaluationSettings
+
+
+def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: tuple[int, ...]) -> list[str]:
+    """Return every reason why the source cannot support the split or the shots, in words with numbers.
+
+    An empty list means that each fold has faults and normal windows in every part and enough for each K.
+    """
+    who = repr(series.name)
+    if not (series.labels != UNLABELLED).any():
+        return [f"{who} has no labels: add a label column, or give data.incidents"]
+    for value, meaning in ((1, "fault"), (0, "normal")):
+        if not (series.labels == value).any():
+            return [f"{who} has no row labelled {meaning}, only one class; both are needed to judge a detector"]
+    longest = int(np.bincount(series.segment).max())
+    if longest < settings.data.window:
+        return [
+            f"{who}: data.window is {settings.data.window} steps, the longest of {len(series.segments)} segments "
+            f"has {longest} rows; choose a smaller window"
+        ]
+    problems: list[str] = []
+    for fold in range(settings.split.folds):
+        try:
+            cut = cut_windows(series, settings, fold)
+        except ProtocolError as err:
+            problems.append(f"{who}: {err}")
+            break
+        problems += [f"{who}, fold {fold}: {lack}" for lack in _lacks(series, settings, cut, shots)]
+    return problems
+
+
+def _lacks(series: LabelledSeries, settings: "EvaluationSettings", cut: Cut, shots: tuple[int, ...]) -> list[str]:
+    lacks = []
+    length = settings.data.window
+    for name, ends in (("support", cut.pool), ("validation", cut.validation), ("test", cut.test)):
+        y = series.labels[ends]
+        if not len(ends):
+            lacks.append(f"the {name} part has no trusted window of {length} steps")
+        elif y.min() == y.max():
+            only, missing = ("normal", "faulty") if y[0] == 0 else ("faulty", "normal")
+            lacks.append(f"the {name} part has {len(ends)} {only} windows of {length} steps and no {missing} one")
+    if not len(cut.reference):
+        lacks.append(f"the support part has no window of {length} steps for the reference")
+    if settings.few_shot.shortage == "cap" or not len(cut.pool):
+        return lacks
+    pool = _bare_pool(series, cut, length)
+    for count in sorted(set(shots)):
+        try:
+            draw_support(pool, source=series.name, shots=count, draw=0, few_shot=settings.few_shot)
+        except ProtocolError as err:
+            lacks.append(str(err))
+    return lacks
+
+
+def _bare_pool(series: LabelledSeries, cut: Cut, length: int) -> LabelledWindows:
+    """Return the support pool without telemetry: all that a draw looks at."""
+    names = np.asarray([*(event.fault_type for event in series.events), NORMAL], dtype=np.str_)
+    return LabelledWindows(
+        table=np.empty((0, 0), dtype=np.float32),
+        ends=cut.pool,
+        length=length,
+        columns=(),
+        step_s=series.step_s,
+        y=series.labels[cut.pool],
+        fault_type=names[series.event[cut.pool]],
+        event=series.event[cut.pool],
+    )
