@@ -163,7 +163,7 @@ def make_plan(spec: SweepSpec, series: Mapping[str, LabelledSeries]) -> SweepPla
     """
     settings = {source.source_name: spec.evaluation(source) for source in spec.sources}
     problems = [
-        f"{name}: {problem}"
+        problem
         for name, evaluation in settings.items()
         for problem in check_supply(series[name], evaluation, spec.few_shot.shots)
     ]

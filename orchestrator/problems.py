@@ -32,13 +32,18 @@ class Problems:
 
     def add(self, path: KeyPath, what: str, *, at_key: bool = False) -> None:
         """Note a problem of the value (or the key) at a path."""
-        option = next((text for start, text in self._overrides.items() if path[: len(start)] == start), None)
+        option = next((text for start, text in self._overrides.items() if self._was_set(path, start)), None)
         if option is not None:
             self._found.setdefault(f"{option}  {dotted(path)}: {what}", (10**9, len(self._found)))
             return
         place = self._positions.key(path) if at_key else self._positions.value(path)
         line = f"{self._positions.name}:{place.line}:{place.column}  {dotted(path) or 'file'}: {what}"
         self._found.setdefault(line, (place.line, place.column))
+
+    def _was_set(self, path: KeyPath, start: KeyPath) -> bool:
+        """Say whether an option set the key, or made it on the way to a key of its own."""
+        made = path not in self._positions.values and start[: len(path)] == path
+        return path[: len(start)] == start or made
 
     def add_invalid(
         self,
@@ -89,7 +94,7 @@ def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
             continue  # an item has the keys of its list's type
         inner = [entry.model_fields[part].annotation for entry in models if part in entry.model_fields]
         models = [found_model for annotation in inner for found_model in _models_in(annotation)]
-    return [name for entry in models for name in entry.model_fields]
+    return list(dict.fromkeys(name for entry in models for name in entry.model_fields))
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:

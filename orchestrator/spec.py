@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError
 
 from orchestrator.detector_spec import DetectorSpec, read_detectors
 from orchestrator.errors import SpecError
 from orchestrator.overrides import apply_overrides, replace_data, resolve_paths
 from orchestrator.problems import Problems, unknown
-from orchestrator.yaml_source import KeyPath, Value, load
+from orchestrator.yaml_source import KeyPath, Value, dump, load
 from trainables.metrics import METRICS
 from trainables.settings import (
     DataSettings,
@@ -133,7 +132,7 @@ class SweepSpec(SweepKeys):
 
     def to_yaml(self) -> str:
         """Return the resolved sweep file as YAML text."""
-        return yaml.safe_dump(self.dump(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+        return dump(self.dump())
 
 
 def load_spec(path: Path, *, overrides: Sequence[str] = (), data: Path | None = None) -> SweepSpec:

@@ -76,6 +76,22 @@ for _kind, (_pattern, _first) in _SCALARS.items():
     _Loader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(f"^(?:{_pattern})$"), _first)
 
 
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes whatever `_Loader` would not read back as the same text."""
+
+
+_Dumper.yaml_implicit_resolvers = {first: list(rows) for first, rows in _Loader.yaml_implicit_resolvers.items()}
+_Dumper.add_implicit_resolver(f"{_TAG}bool", _SWITCH_WORDS, list("yYnNoO"))
+
+
+def dump(values: dict[str, Value]) -> str:
+    """Return values as YAML text that `parse` reads back as the same."""
+    text: str = yaml.dump(
+        values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
+    )
+    return text
+
+
 def load(path: Path) -> tuple[dict[str, Value], Positions]:
     """Read a YAML file whose top level is a mapping.
 

@@ -1,0 +1,120 @@
+"""The plan as people read it, before the start and for --dry-run: cells, draws, rows, slots, disk, time."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.cell_search import startup_candidates
+from orchestrator.estimate import Estimate, estimate
+from orchestrator.plan import SweepPlan
+from orchestrator.racing import racing_is_on
+from orchestrator.resources import Machine, Slots
+from orchestrator.spec import RACING_MIN_DRAWS
+from trainables.data.series import LabelledSeries
+
+REFERENCE_DETECTORS = ("random", "always_alarm", "moving_variance", "pca")
+
+
+def print_plan(
+    plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, slots: Slots, console: Console
+) -> None:
+    """Print the plan of a sweep."""
+    console.print(_cells(plan))
+    for line in plan_lines(plan, series, machine, slots):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, slots: Slots) -> list[str]:
+    """Return everything beside the table of cells, one statement a line."""
+    spec = plan.spec
+    cost = estimate(plan, series, slots)
+    lines = [_source_line(series[source.source_name]) for source in spec.sources]
+    lines += [
+        f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
+        _slot_line(machine, slots, plan),
+        f"disk: about {cost.disk_bytes / 1e6:.0f} MB",
+        _time_line(cost),
+        _search_line(plan),
+        _racing_line(plan),
+    ]
+    if spec.resources.price_per_gpu_hour is not None and machine.gpus:
+        price = spec.resources.price_per_gpu_hour * len(machine.gpus)
+        lines.append(f"price: {price:.2f} an hour for {len(machine.gpus)} GPUs")
+    if not set(REFERENCE_DETECTORS) & set(spec.detectors):
+        lines.append(f"note: no reference row to beat; add one of {', '.join(REFERENCE_DETECTORS)}")
+    return lines
+
+
+def _cells(plan: SweepPlan) -> Table:
+    table = Table(title=f"Plan of {plan.spec.name}", title_justify="left")
+    for heading in ("detector", "source", "labels", "shots", "folds", "candidates x draws", "report draws", "rows"):
+        table.add_column(heading, justify="right" if heading in {"folds", "report draws", "rows"} else "left")
+    for source in plan.spec.sources:
+        for name, detector in plan.spec.detectors.items():
+            cells = [cell for cell in plan.cells if (cell.detector, cell.source) == (name, source.source_name)]
+            searched = next((cell for cell in cells if cell.candidates), None)
+            draws = plan.selection_rows(searched) // searched.candidates if searched else 0
+            table.add_row(
+                name,
+                source.source_name,
+                detector.labels,
+                ", ".join(str(shots) for shots in sorted({cell.shots for cell in cells})),
+                str(plan.spec.split.folds),
+                f"{searched.candidates} x {draws}" if searched else "-",
+                str(len(plan.spec.few_shot.report_seeds.draws)),
+                str(sum(plan.selection_rows(cell) + len(cell.report_draws) for cell in cells)),
+            )
+    return table
+
+
+def _source_line(series: LabelledSeries) -> str:
+    kind = "simulated telemetry" if series.simulated else "telemetry"
+    return (
+        f"source {series.name}: {kind}, {len(series):,} rows x {series.values.shape[1]} features every "
+        f"{series.step_s:g} s, {len(series.events)} faults of {len(series.fault_types)} types"
+    )
+
+
+def _slot_line(machine: Machine, slots: Slots, plan: SweepPlan) -> str:
+    cpu = f"slots on this machine: {slots.concurrent} trials at once ({machine.cpus} CPUs, {slots.threads} a trial)"
+    wants_gpu = sorted({cell.detector for cell in plan.cells if cell.gpu})
+    if not slots.gpu:
+        return f"{cpu}; no GPU" + (f", {', '.join(wants_gpu)} run on the CPU" if wants_gpu else "")
+    cap = plan.spec.resources.gpu_memory_gb
+    cards = ", ".join(f"{gpu.name} {gpu.total_gb:.0f} GB" for gpu in machine.gpus)
+    return (
+        f"{cpu}; {slots.gpu} of them on GPUs ({cards}): {slots.trials_per_gpu} a GPU of {cap:g} GB each, "
+        f"Ray fraction {slots.gpu_fraction:g}"
+    )
+
+
+def _time_line(cost: Estimate) -> str:
+    if cost.seconds is None:
+        return f"time: no estimate ({cost.basis.removeprefix('none: ')})"
+    return f"time: roughly {max(cost.seconds / 60, 0.5):.0f} min (basis: {cost.basis})"
+
+
+def _search_line(plan: SweepPlan) -> str:
+    search = plan.spec.search
+    if not any(cell.candidates for cell in plan.cells):
+        return "search: none, no detector has a space"
+    if search.sampler == "random":
+        return f"search: random, {search.candidates} candidates a searched cell"
+    startup = startup_candidates(search.candidates)
+    random = "mostly random: " if search.candidates <= startup else ""
+    return f"search: {random}{search.candidates} candidates a searched cell, the first {startup} a random start-up"
+
+
+def _racing_line(plan: SweepPlan) -> str:
+    spec = plan.spec
+    draws = spec.few_shot.selection_seeds.count
+    if not any(cell.candidates for cell in plan.cells):
+        return "racing: off, nothing is searched"
+    if not spec.search.racing:
+        return "racing: off, search.racing is false"
+    if spec.few_shot.seeds == "searched":
+        return "racing: off, few_shot.seeds: searched has no draws in common to compare on"
+    if not racing_is_on(wanted=True, draws=draws):
+        return f"racing: off, {draws} selection draws; a signed-rank test needs {RACING_MIN_DRAWS}"
+    return f"racing: on, a configuration that is surely worse on the same draws stops early ({draws} draws)"

@@ -1,0 +1,154 @@
+"""Run a sweep: `python -m orchestrator.sweep SPEC`. Parse, load, plan, run; exit 0, 1, 2, 130 or 143.
+
+0 complete; 1 complete, but some draws failed; 2 bad input, nothing started; 130, 143 interrupted, state kept.
+"""
+
+from orchestrator import environment
+
+if __name__ == "__main__":
+    environment.check_core()  # before the imports below fail with a traceback
+
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from orchestrator.errors import OrchestratorError, RunFolderError, SpecError
+from orchestrator.options import Backend, RunOptions
+from orchestrator.plan import make_plan
+from orchestrator.plan_view import print_plan
+from orchestrator.resources import local_machine, plan_slots
+from orchestrator.spec import SweepSpec, load_spec
+from trainables.data import LabelledSeries, load_source
+from trainables.errors import TrainablesError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def sweep(  # noqa: PLR0917  (typer: one argument per option)
+    spec: Annotated[Path | None, typer.Argument(help="Sweep file (YAML).", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Run folder; must not exist or be empty. Default: runs/NAME-TIME.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Read this table instead of the file's data.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key; repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the plan, start nothing.")
+    ] = False,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Run what this run folder lacks.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: failed draws again.")] = False,
+    extend: Annotated[int, typer.Option(min=0, help="With --resume: N more candidates a searched cell.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="With --resume: although code or data changed.")] = False,
+    address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")] = None,
+    backend: Annotated[Backend, typer.Option(help="inline: in this process, for a debugger.")] = "ray",
+    quiet: Annotated[bool, typer.Option("--quiet", help="No plan, no progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every trial in detail.")] = False,
+) -> None:
+    """Run the sweep that SPEC describes, or finish the one in --resume RUN."""
+    console = Console()
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    options = RunOptions(backend, address, quiet, verbose, resume is not None, retry_failed, extend, force)
+    try:
+        _refuse_combinations(options, spec=spec, output=output, overrides=overrides)
+        checked = load_spec(_spec_path(spec, resume), overrides=overrides or [], data=data)
+        run_dir = resume or _new_folder(checked, output)
+        code = _run(_extended(checked, extend), run_dir, options, console, dry_run=dry_run)
+    except (OrchestratorError, TrainablesError) as err:
+        sys.stderr.write(f"{err}\n")
+        raise typer.Exit(2) from err
+    except KeyboardInterrupt as err:
+        raise typer.Exit(130) from err
+    raise typer.Exit(code)
+
+
+def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, *, dry_run: bool) -> int:
+    environment.check(environment.needed(spec.detectors, backend=options.backend, tracking=spec.tracking.wandb.mode))
+    series = _load(spec)
+    plan = make_plan(spec, series)
+    machine = local_machine()
+    slots = plan_slots(machine, spec.resources)
+    if dry_run or not options.quiet:
+        print_plan(plan, series, machine, slots, console)
+    if dry_run:
+        return 0
+    from orchestrator.engine import run  # noqa: PLC0415  (a dry run needs no engine)
+
+    if not options.resume:
+        _make_folder(run_dir)
+    return run(plan, series, run_dir, options)
+
+
+def _load(spec: SweepSpec) -> Mapping[str, LabelledSeries]:
+    return {source.source_name: load_source(source) for source in spec.sources}
+
+
+def _refuse_combinations(options: RunOptions, **only_new: object) -> None:
+    if options.resume:
+        wrong = [name for name, value in only_new.items() if value]
+        names = {"spec": "SPEC", "output": "--output", "overrides": "--set"}
+        if wrong:
+            raise SpecError([f"--resume continues a run as it was planned; leave out {names[wrong[0]]}"])
+        return
+    alone = {"--retry-failed": options.retry_failed, "--extend": options.extend, "--force": options.force}
+    wrong = [name for name, value in alone.items() if value]
+    if wrong:
+        raise SpecError([f"{wrong[0]} goes with --resume RUN"])
+
+
+def _spec_path(spec: Path | None, resume: Path | None) -> Path:
+    if resume is not None:
+        path = resume / "spec.yaml"
+        if not path.is_file():
+            raise RunFolderError(f"{resume}: not a run folder, it has no spec.yaml; give what --resume printed")
+        return path
+    if spec is None:
+        raise SpecError(["give a sweep file, for example search_spaces/fewshot.yaml, or --resume RUN"])
+    return spec
+
+
+def _extended(spec: SweepSpec, more: int) -> SweepSpec:
+    search = spec.search.model_copy(update={"candidates": spec.search.candidates + more})
+    return spec.model_copy(update={"search": search})
+
+
+def _new_folder(spec: SweepSpec, output: Path | None) -> Path:
+    """Return the run folder of a new sweep, absolute, not made yet.
+
+    Raises
+    ------
+    RunFolderError
+        It exists and is not empty, or is a file.
+    """
+    if output is None:
+        return (Path("runs") / f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}").absolute()
+    if output.exists() and not output.is_dir():
+        raise RunFolderError(f"--output {output}: is a file; give a new or empty folder")
+    if output.is_dir() and any(output.iterdir()):
+        raise RunFolderError(f"--output {output}: is not empty; give a new folder, or --resume {output} to go on in it")
+    return output.absolute()
+
+
+def _make_folder(run_dir: Path) -> None:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        probe = run_dir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as err:
+        raise RunFolderError(
+            f"{run_dir}: cannot be written: {err.strerror}; choose another place with --output"
+        ) from err
+
+
+if __name__ == "__main__":
+    app()
