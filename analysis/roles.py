@@ -1,0 +1,24 @@
+"""What part a detector plays in the comparison: foundation model, ordinary detector, or floor."""
+
+from typing import Literal
+
+Role = Literal["foundation", "ordinary", "floor"]
+
+FLOORS = ("random", "always_alarm")
+"""Detectors without any skill: what a metric gives for nothing."""
+
+REFERENCES = ("random", "always_alarm", "moving_variance", "pca")
+"""Rows that stand in every table, whatever was asked for."""
+
+
+def role(detector: str) -> Role:
+    """Return the part a detector plays, from its name in the rows.
+
+    Examples
+    --------
+    >>> role("moment_lora"), role("pca"), role("random"), role("my_own_detector")
+    ('foundation', 'ordinary', 'floor', 'ordinary')
+    """
+    if detector in FLOORS:
+        return "floor"
+    return "foundation" if detector.startswith("moment") else "ordinary"
