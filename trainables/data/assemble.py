@@ -185,7 +185,7 @@ def _without_repeats(
         return raw, code
     later = np.flatnonzero(repeats)
     equal = (
-        ((raw.values[later] == raw.values[later - 1]) | (np.isnan(raw.values[later]) & np.isnan(raw.values[later - 1])))
+        (raw.values[later] == raw.values[later - 1]) | (np.isnan(raw.values[later]) & np.isnan(raw.values[later - 1]))
     ).all(axis=1)
     for column in (raw.labels, raw.fault_type, raw.service, raw.quality):
         equal &= np.asarray(column[later] == column[later - 1], dtype=bool)

@@ -184,4 +184,3 @@ def _labelled(
 def events_of(windows: LabelledWindows) -> NDArray[np.int32]:
     """Return the numbers of the fault events that the windows show, increasing."""
     return np.unique(windows.event[windows.y == 1])
-

@@ -167,7 +167,9 @@ def _notes(scaler: Scaler, empty: list[str], flat: list[str], without_iqr: list[
     if scaler.missing.any():
         worst = np.argsort(-scaler.missing, kind="stable")[:3]
         examples = ", ".join(
-            f"{scaler.columns[i]} {scaler.missing[i] / rows:.1%} by {scaler.rules[i]}" for i in worst if scaler.missing[i]
+            f"{scaler.columns[i]} {scaler.missing[i] / rows:.1%} by {scaler.rules[i]}"
+            for i in worst
+            if scaler.missing[i]
         )
         notes.append(
             f"{int(scaler.missing.sum())} missing values in {int((scaler.missing > 0).sum())} columns "

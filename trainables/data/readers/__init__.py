@@ -42,9 +42,7 @@ def select_segments(series: LabelledSeries, data: DataSettings) -> LabelledSerie
         where = f"{data.path}: " if data.path is not None else ""
         raise DataError(f"{where}data.segments names {', '.join(map(repr, unknown))}, the segments are: {listed}")
     chosen = [
-        number
-        for number, name in enumerate(series.segments)
-        if name in data.segments or base[number] in data.segments
+        number for number, name in enumerate(series.segments) if name in data.segments or base[number] in data.segments
     ]
     rows = np.flatnonzero(np.isin(series.segment, chosen))
     renumber = np.full(len(series.segments), -1, dtype=np.int32)

@@ -1,7 +1,173 @@
-"""A table of telemetry."""
-from trainables.data.series import LabelledSeries
+"""One's own telemetry: a CSV, gzipped CSV or Parquet table, with labels in it or in a list of incidents."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trainables.data.assemble import RawColumns, assemble
+from trainables.data.readers.columns import (
+    FAULT_SERVICE,
+    FAULT_TYPE,
+    LABEL,
+    MEANINGS,
+    QUALITY,
+    SEGMENT,
+    TIMESTAMP,
+    FileColumns,
+    check_header,
+    not_numeric,
+)
+from trainables.data.readers.csv_text import read_csv
+from trainables.data.readers.incidents import lay_over, read_incidents
+from trainables.data.readers.labels import read_labels, read_quality, read_types
+from trainables.data.readers.timestamps import to_utc
+from trainables.data.series import UNLABELLED, LabelledSeries, Quality
+from trainables.errors import DataError
 from trainables.settings import DataSettings
+
+_PARQUET = (".parquet", ".pq")
+_TEXT = (".csv", ".tsv", ".txt", ".gz")
 
 
 def read(data: DataSettings) -> LabelledSeries:
-    raise NotImplementedError
+    """Read the table of `data.path`.
+
+    Columns: `timestamp`, numeric features, `label`, and where known `fault_type`, `fault_service`,
+    `segment`, `label_quality`; or no label, and `data.incidents`. A table without either is unlabelled.
+
+    Raises
+    ------
+    DataError
+        The file cannot be used as it is; the message starts with its path and says what would be right.
+    """
+    if data.path is None:
+        raise DataError("data.source table needs data.path")
+    columns = read_columns(data.path)
+    timestamps = to_utc(columns.stamps, data.timezone, columns.where, columns.line)
+    labels, fault_type, service, notes = _labels(columns, timestamps, data)
+    rows = len(timestamps)
+    segment = columns.text.get(SEGMENT, np.full(rows, "all", dtype=object))
+    nameless = segment == ""
+    if nameless.any():
+        raise DataError(f"{columns.where}: {columns.line(int(nameless.argmax()))}: segment is empty; name it")
+    quality = np.full(rows, int(Quality.OK), dtype=np.int8)
+    if QUALITY in columns.text:
+        quality = read_quality(columns.text[QUALITY], columns.where, columns.line)
+    raw = RawColumns(
+        where=columns.where,
+        timestamps=timestamps,
+        values=columns.values,
+        columns=columns.features,
+        labels=labels,
+        fault_type=fault_type,
+        service=service,
+        segment=segment,
+        quality=quality,
+        line=columns.line,
+    )
+    return assemble(raw, data.source_name, notes=notes)
+
+
+def read_columns(path: Path) -> FileColumns:
+    """Read a file by its suffix.
+
+    Raises
+    ------
+    DataError
+        No such file, unknown suffix, or the content is not what the suffix says.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name the table in it")
+    suffix = path.suffix.lower()
+    if suffix not in (*_PARQUET, *_TEXT):
+        raise DataError(f"{path}: unknown kind of file {suffix!r}; use .csv, .csv.gz or .parquet")
+    try:
+        return _read_parquet(path) if suffix in _PARQUET else read_csv(path)
+    except OSError as err:
+        raise DataError(f"{path}: cannot be read: {err}") from err
+
+
+def _read_parquet(path: Path) -> FileColumns:
+    where = str(path)
+    try:
+        frame = pd.read_parquet(path)
+    except ValueError as err:  # pyarrow's errors derive from it
+        raise DataError(f"{where}: not a Parquet file: {err}") from err
+    if frame.index.name == TIMESTAMP and TIMESTAMP not in frame.columns:
+        frame = frame.reset_index()
+    names = [str(name) for name in frame.columns]
+    frame.columns = pd.Index(names)
+    check_header(where, names)
+    if not len(frame):
+        raise DataError(f"{where}: the table has no rows")
+    features = [name for name in names if name not in MEANINGS]
+
+    def line(row: int) -> str:
+        return f"row {row + 1}"
+
+    values = np.empty((len(frame), len(features)), dtype=np.float32)
+    for position, name in enumerate(features):
+        values[:, position] = _numeric(where, name, frame[name])
+    text = {name: _as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP}
+    return FileColumns(where, tuple(features), values, _stamps(frame[TIMESTAMP]), text, line)
+
+
+def _numeric(where: str, name: str, column: pd.Series) -> NDArray[np.float64]:
+    if not pd.api.types.is_numeric_dtype(column):
+        numbers = pd.to_numeric(column, errors="coerce") if column.dtype.kind not in "Mm" else None
+        bad = np.zeros(1, dtype=bool) if numbers is None else (numbers.isna() & column.notna()).to_numpy()
+        if numbers is None or bad.any():
+            row = int(bad.argmax())
+            raise not_numeric(where, name, column.iloc[row], f"row {row + 1}")
+        column = numbers
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _stamps(column: pd.Series) -> NDArray[np.generic]:
+    """Return times as numpy understands them; zones are converted to UTC here."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        # Text keeps the offset, so that data.timezone does not shift what is already in a zone.
+        return np.asarray([str(stamp) for stamp in column.dt.tz_convert("UTC")], dtype=object)
+    if pd.api.types.is_datetime64_dtype(column):
+        return column.to_numpy(dtype="datetime64[ns]")
+    if pd.api.types.is_integer_dtype(column) and not column.isna().any():
+        return column.to_numpy(dtype=np.int64)
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return _as_text(column)
+
+
+def _as_text(column: pd.Series) -> NDArray[np.object_]:
+    """Return stripped text [T]; null is blank, whole floats lose their .0 only in labels."""
+    present = column.notna().to_numpy()
+    values = column.astype("object").to_numpy()
+    return np.asarray(
+        [str(value).strip() if there else "" for value, there in zip(values, present, strict=True)], dtype=object
+    )
+
+
+def _labels(
+    columns: FileColumns, timestamps: NDArray[np.datetime64], data: DataSettings
+) -> tuple[NDArray[np.int8], NDArray[np.object_], NDArray[np.object_], tuple[str, ...]]:
+    rows, text = len(timestamps), columns.text
+    source = LABEL if LABEL in text else FAULT_TYPE if FAULT_TYPE in text else None
+    if data.incidents is not None:
+        if source is not None and (text[source] != "").any():
+            raise DataError(
+                f"{columns.where}: there is a column {source!r} and data.incidents as well; leave one of them out"
+            )
+        incidents = read_incidents(data.incidents, data.timezone)
+        return lay_over(incidents, data.incidents, columns, timestamps)
+    blank = np.full(rows, "", dtype=object)
+    if source is None:
+        note = "The table has no labels: no column named label, no data.incidents."
+        return np.full(rows, UNLABELLED, dtype=np.int8), blank, blank, (note,)
+    labels, named = read_labels(text[source], source, columns.where, columns.line)
+    if source == LABEL and FAULT_TYPE in text:
+        named = read_types(text[FAULT_TYPE], labels, named, columns.where, columns.line)
+    service = np.where(labels == 1, text.get(FAULT_SERVICE, blank), "").astype(object)
+    return labels, named, service, ()

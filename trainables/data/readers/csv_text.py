@@ -1,0 +1,136 @@
+"""Comma-, semicolon- and tab-separated files, plain or gzipped."""
+
+import csv
+import gzip
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trainables.data.readers.columns import MEANINGS, TIMESTAMP, FileColumns, check_header, not_numeric
+from trainables.errors import DataError
+
+MISSING_TOKENS = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "na", "null", "NULL", "None", "none", "<NA>", "-nan"]
+"""Texts that stand for a missing value in a feature column (and only there)."""
+
+_CHUNK_ROWS = 50_000
+_SAMPLE_LINES = 50
+
+
+def read_csv(path: Path) -> FileColumns:
+    """Read a table, detecting its separator and decimal sign from the first lines.
+
+    Raises
+    ------
+    DataError
+        Empty, header only, not text, one column, repeated names, rows of unequal length, text in a feature.
+    """
+    where = str(path)
+    try:
+        sample = _first_lines(path)
+        separator, decimal = _dialect(where, sample)
+        names = [name.strip() for name in next(csv.reader(sample[:1], delimiter=separator))]
+        check_header(where, names)
+        return _read(path, names, separator, decimal)
+    except UnicodeDecodeError as err:
+        raise DataError(f"{where}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz") from err
+    except (gzip.BadGzipFile, EOFError) as err:
+        raise DataError(f"{where}: the name says gzip, but the content does not unpack: {err}") from err
+    except pd.errors.ParserError as err:
+        said = re.sub(r"\s+", " ", str(err)).removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"{where}: {said}; every line needs as many values as the header") from err
+    except pd.errors.ParserWarning as err:
+        raise DataError(f"{where}: the rows have more values than the header has names ({len(names)})") from err
+
+
+def _first_lines(path: Path) -> list[str]:
+    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
+    with opened as file:
+        lines = [line.rstrip("\r\n") for line, _ in zip(file, range(_SAMPLE_LINES), strict=False)]
+    if not any(line.strip() for line in lines):
+        raise DataError(f"{path}: the file is empty; a header line and rows are needed")
+    if not lines[0].strip():
+        raise DataError(f"{path}: the first line is blank; it must be the header")
+    return lines
+
+
+def _dialect(where: str, sample: list[str]) -> tuple[str, str]:
+    """Return separator and decimal sign."""
+    bare = re.sub(r'"[^"]*"', "", sample[0])
+    separator = max((",", ";", "\t"), key=bare.count)
+    if not bare.count(separator):
+        check_header(where, [sample[0].strip()])
+    fields = [field.strip() for line in sample[1:] for field in line.split(separator)]
+    comma = separator != "," and any(re.fullmatch(r"[-+]?\d+,\d+([eE][-+]?\d+)?", field) for field in fields)
+    return separator, "," if comma else "."
+
+
+def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileColumns:
+    where = str(path)
+    features = [name for name in names if name not in MEANINGS]
+    meanings = [name for name in names if name in MEANINGS]
+    blocks: list[NDArray[np.float32]] = []
+    texts: dict[str, list[NDArray[np.object_]]] = {name: [] for name in meanings}
+    lines: list[NDArray[np.int64]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        chunks = pd.read_csv(
+            path,
+            sep=separator,
+            decimal=decimal,
+            encoding="utf-8-sig",
+            header=0,
+            names=names,
+            index_col=False,
+            dtype=dict.fromkeys(meanings, "object"),
+            keep_default_na=False,
+            na_values=dict.fromkeys(features, MISSING_TOKENS),
+            skip_blank_lines=False,  # so that row and line numbers agree
+            skipinitialspace=True,
+            low_memory=False,
+            chunksize=_CHUNK_ROWS,
+        )
+        for chunk in chunks:
+            first = int(chunk.index[0]) + 2  # the header is line 1
+            values = _numbers(where, chunk, features, first)
+            text = {name: _stripped(chunk[name]) for name in meanings}
+            blank = np.isnan(values).all(axis=1) & np.logical_and.reduce([text[name] == "" for name in meanings])
+            keep = np.flatnonzero(~blank)
+            blocks.append(values[keep])
+            lines.append(first + keep)
+            for name in meanings:
+                texts[name].append(text[name][keep])
+    line = np.concatenate(lines) if lines else np.empty(0, dtype=np.int64)
+    if not len(line):
+        raise DataError(f"{where}: the file has a header and no rows")
+    columns = {name: np.concatenate(parts) for name, parts in texts.items()}
+    return FileColumns(
+        where=where,
+        features=tuple(features),
+        values=np.concatenate(blocks),
+        stamps=columns.pop(TIMESTAMP),
+        text=columns,
+        line=lambda row: f"line {line[row]}",
+    )
+
+
+def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -> NDArray[np.float32]:
+    values = np.empty((len(chunk), len(features)), dtype=np.float32)
+    for position, name in enumerate(features):
+        column = chunk[name]
+        if not pd.api.types.is_numeric_dtype(column):  # booleans count as numeric
+            bad = np.flatnonzero((pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy())
+            if len(bad):
+                raise not_numeric(where, name, column.iloc[bad[0]], f"line {first + bad[0]}")
+            column = pd.to_numeric(column)
+        with np.errstate(over="ignore"):  # beyond float32: infinite, which is counted as missing later
+            values[:, position] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
+
+
+def _stripped(column: pd.Series) -> NDArray[np.object_]:
+    """Return text without surrounding blanks; a value that a short line lacks is blank."""
+    return np.asarray(["" if not isinstance(value, str) else value.strip() for value in column], dtype=object)

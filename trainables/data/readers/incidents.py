@@ -1,0 +1,146 @@
+"""Incidents: a list of when something was wrong, laid over telemetry without labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trainables.data.readers.columns import FileColumns
+from trainables.data.readers.labels import UNTYPED
+from trainables.data.readers.timestamps import to_utc
+from trainables.errors import DataError
+
+_ALIASES = {
+    "fault_type": "type",
+    "fault_service": "service",
+    "start_time": "start",
+    "end_time": "end",
+    "duration_s": "duration",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Incident:
+    """From `start` up to, not including, `end` (UTC)."""
+
+    start: np.datetime64
+    end: np.datetime64
+    fault_type: str
+    service: str
+    place: str
+
+
+def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
+    """Read a CSV with columns start, end or duration (seconds, or text such as 3min), and service and type if known.
+
+    Raises
+    ------
+    DataError
+        Missing columns, unreadable times, an end before its start; the message starts with the path.
+    """
+    where = str(path)
+    try:
+        frame = pd.read_csv(
+            path, dtype="object", keep_default_na=False, sep=None, engine="python", encoding="utf-8-sig"
+        )
+    except FileNotFoundError as err:
+        raise DataError(f"{where}: no such file (data.incidents)") from err
+    except pd.errors.EmptyDataError as err:
+        raise DataError(f"{where}: the file is empty; columns start, end, service and type are needed") from err
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as err:
+        raise DataError(f"{where}: cannot be read as CSV: {err}") from err
+    names = [str(name).strip().lower() for name in frame.columns]
+    frame.columns = pd.Index([_ALIASES.get(name, name) for name in names])
+    if "start" not in frame or not {"end", "duration"} & set(frame.columns):
+        raise DataError(f"{where}: columns start and end (or duration) are needed, found: {', '.join(names)}")
+    if not len(frame):
+        raise DataError(f"{where}: the file lists no incident")
+
+    def line(row: int) -> str:
+        return f"line {row + 2}"
+
+    start = to_utc(_text(frame, "start"), timezone, where, line, "start")
+    if "end" in frame:
+        end = to_utc(_text(frame, "end"), timezone, where, line, "end")
+    else:
+        end = start + _durations(_text(frame, "duration"), where)
+    empty = end <= start
+    if empty.any():
+        row = int(empty.argmax())
+        raise DataError(f"{where}: {line(row)}: the incident ends at or before its start")
+    types, services = _text(frame, "type"), _text(frame, "service")
+    return [
+        Incident(start[row], end[row], str(types[row]) or UNTYPED, str(services[row]), line(row))
+        for row in range(len(frame))
+    ]
+
+
+def lay_over(
+    incidents: list[Incident], path: Path, columns: FileColumns, timestamps: NDArray[np.datetime64]
+) -> tuple[NDArray[np.int8], NDArray[np.object_], NDArray[np.object_], tuple[str, ...]]:
+    """Return labels, fault types and services by row, and notes; rows outside all incidents are normal.
+
+    Where incidents overlap, the one that started first keeps its rows.
+
+    Raises
+    ------
+    DataError
+        No incident covers any row.
+    """
+    labels = np.zeros(len(timestamps), dtype=np.int8)
+    fault_type, service = (np.full(len(timestamps), "", dtype=object) for _ in range(2))
+    order = np.argsort(timestamps, kind="stable")
+    ordered = timestamps[order]
+    unmatched, overlaps = [], 0
+    for incident in sorted(incidents, key=lambda it: it.start):
+        rows = order[np.searchsorted(ordered, incident.start) : np.searchsorted(ordered, incident.end)]
+        if not len(rows):
+            unmatched.append(incident)
+            continue
+        free = rows[labels[rows] == 0]
+        overlaps += len(free) < len(rows)
+        labels[free], fault_type[free], service[free] = 1, incident.fault_type, incident.service
+    if len(unmatched) == len(incidents):
+        spans = f"telemetry covers {_span(ordered[0], ordered[-1])}, the incidents " + _span(
+            min(it.start for it in incidents), max(it.end for it in incidents)
+        )
+        raise DataError(
+            f"{path}: none of {len(incidents)} incidents covers a row of {columns.where}: {spans} (UTC); "
+            "is a time zone or a unit wrong (data.timezone)?"
+        )
+    notes = [f"{len(incidents) - len(unmatched)} incidents of {path.name} label {int(labels.sum())} rows."]
+    if unmatched:
+        listed = ", ".join(f"{it.place} ({_moment(it.start)})" for it in unmatched[:5])
+        notes.append(f"{len(unmatched)} incidents cover no row: {listed}{' ...' if len(unmatched) > 5 else ''}.")
+    if overlaps:
+        notes.append(f"{overlaps} incidents overlap an earlier one, which keeps the shared rows.")
+    return labels, fault_type, service, tuple(notes)
+
+
+def _text(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
+    if name not in frame:
+        return np.full(len(frame), "", dtype=object)
+    return np.asarray([str(value or "").strip() for value in frame[name]], dtype=object)
+
+
+def _durations(text: NDArray[np.object_], where: str) -> NDArray[np.timedelta64]:
+    durations = np.empty(len(text), dtype="timedelta64[ns]")
+    for row, value in enumerate(text):
+        try:
+            length = (
+                pd.Timedelta(float(value), unit="s") if value.replace(".", "", 1).isdigit() else pd.Timedelta(value)
+            )
+        except ValueError as err:
+            raise DataError(f"{where}: line {row + 2}: duration {value!r} is neither seconds nor like 3min") from err
+        durations[row] = length.to_timedelta64()
+    return durations
+
+
+def _span(first: np.datetime64, last: np.datetime64) -> str:
+    return f"{_moment(first)} to {_moment(last)}"
+
+
+def _moment(stamp: np.datetime64) -> str:
+    return str(np.datetime_as_string(stamp, unit="s"))

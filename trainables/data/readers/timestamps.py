@@ -1,0 +1,141 @@
+"""Timestamps: ISO text, epoch numbers or datetimes, all to UTC."""
+
+import re
+from collections.abc import Callable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trainables.errors import DataError
+
+_UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))
+"""Epoch numbers below each bound are taken in that unit (1e11 s is the year 5138, 1e11 ms is 1973)."""
+
+_OFFSET = re.compile(r"\d[T ]\d{2}(?::?\d{2})?(?::?\d{2})?(?:[.,]\d+)?\s*(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)$")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
+
+Line = Callable[[int], str]
+
+
+def to_utc(
+    stamps: NDArray[np.generic], timezone: str | None, where: str, line: Line, column: str = "timestamp"
+) -> NDArray[np.datetime64]:
+    """Return UTC times datetime64[ns] [T].
+
+    Text may be ISO 8601 or epoch numbers; numbers are seconds, milliseconds, micro- or nanoseconds by
+    their size. `timezone` is the zone of times without an offset; without it they are UTC, provided
+    that none of the others has an offset.
+
+    Raises
+    ------
+    DataError
+        Empty or unreadable times (with the line of the first), offsets that differ, or times with and
+        without an offset, unless `timezone` says how those without are meant.
+    """
+    zone = _zone(timezone, where)
+    if isinstance(stamps.dtype, np.dtype) and stamps.dtype.kind == "M":
+        return _localised(pd.Series(stamps), zone, where, line, column)
+    if stamps.dtype.kind in "iuf":
+        return _from_epoch(stamps, where, line, column)
+    text = [str(value).strip() for value in stamps]
+    blank = next((row for row, value in enumerate(text) if not value or value.lower() in ("nan", "nat", "none")), None)
+    if blank is not None:
+        raise DataError(f"{where}: {line(blank)}: {column} is empty; every row needs a time")
+    if all(_NUMBER.fullmatch(value) for value in text):
+        whole = all(re.fullmatch(r"[-+]?\d+", value) for value in text)
+        return _from_epoch(np.asarray(text, dtype=np.int64 if whole else np.float64), where, line, column)
+    return _from_iso(text, timezone, zone, where, line, column)
+
+
+def _zone(timezone: str | None, where: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+        raise DataError(f"{where}: data.timezone {timezone!r} is not a zone name such as Europe/Berlin or UTC") from err
+
+
+def _from_epoch(numbers: NDArray[np.generic], where: str, line: Line, column: str) -> NDArray[np.datetime64]:
+    if not len(numbers):
+        return np.empty(0, dtype="datetime64[ns]")
+    values = np.asarray(numbers)
+    missing = ~np.isfinite(values.astype(np.float64))
+    if missing.any():
+        raise DataError(f"{where}: {line(int(missing.argmax()))}: {column} is empty; every row needs a time")
+    size = float(np.abs(values.astype(np.float64)).max())
+    unit = next(name for bound, name in _UNITS if size < bound)
+    if values.dtype.kind == "f":
+        per_unit = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}[unit]
+        whole = np.round(values.astype(np.float64) * per_unit).astype(np.int64)
+        values, unit = whole, "ns" if unit == "ns" else "us"
+    return values.astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[ns]")
+
+
+def _from_iso(
+    text: list[str], timezone: str | None, zone: ZoneInfo, where: str, line: Line, column: str
+) -> NDArray[np.datetime64]:
+    found = [_OFFSET.search(value) for value in text]
+    offsets = np.asarray([_normal_offset(match[1]) if match else "" for match in found], dtype=object)
+    naive = offsets == ""
+    if naive.any() and not naive.all() and timezone is None:
+        with_offset, without = int((~naive).argmax()), int(naive.argmax())
+        raise DataError(
+            f"{where}: {column} has an offset in {line(with_offset)} ({text[with_offset]}) and none in {line(without)} "
+            f"({text[without]}); set data.timezone to the zone of those without, or write all in UTC"
+        )
+    kinds = list(dict.fromkeys(offsets[~naive]))
+    if len(kinds) > 1 and timezone is None:
+        first, other = (int((offsets == kind).argmax()) for kind in kinds[:2])
+        raise DataError(
+            f"{where}: {column} has different offsets, {text[first]} in {line(first)} and {text[other]} in "
+            f"{line(other)}; if both are right (a clock change), set data.timezone; otherwise write all in UTC"
+        )
+    utc = np.empty(len(text), dtype="datetime64[ns]")
+    values = np.asarray(text, dtype=object)
+    if naive.any():
+        rows = np.flatnonzero(naive)
+        parsed = _parsed(values[rows], where, lambda row: line(int(rows[row])), column, utc=False)
+        utc[rows] = _localised(parsed, zone, where, lambda row: line(int(rows[row])), column)
+    if not naive.all():
+        rows = np.flatnonzero(~naive)
+        parsed = _parsed(values[rows], where, lambda row: line(int(rows[row])), column, utc=True)
+        utc[rows] = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
+    return utc
+
+
+def _normal_offset(offset: str) -> str:
+    if offset in ("Z", "z", "UTC"):
+        return "+0000"
+    digits = offset.replace(":", "")
+    return (digits if len(digits) == 5 else digits + "00").replace("-0000", "+0000")
+
+
+def _parsed(
+    values: NDArray[np.object_], where: str, line: Line, column: str, *, utc: bool
+) -> "pd.Series[pd.Timestamp]":
+    parsed = pd.Series(pd.to_datetime(pd.Series(values), format="ISO8601", utc=utc, errors="coerce"))
+    bad = parsed.isna().to_numpy()
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{where}: {line(row)}: {column} {values[row]!r} is not a time; "
+            "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
+        )
+    return parsed
+
+
+def _localised(
+    naive: "pd.Series[pd.Timestamp]", zone: ZoneInfo, where: str, line: Line, column: str
+) -> NDArray[np.datetime64]:
+    missing = naive.isna().to_numpy()
+    if missing.any():
+        raise DataError(f"{where}: {line(int(missing.argmax()))}: {column} is empty; every row needs a time")
+    if zone.key != "UTC":
+        try:
+            naive = naive.dt.tz_localize(zone, ambiguous="infer").dt.tz_convert("UTC").dt.tz_localize(None)
+        except ValueError as err:  # ambiguous or missing hour of a clock change
+            raise DataError(
+                f"{where}: {column} cannot be placed in {zone.key}: {err}; write times with an offset or in UTC"
+            ) from err
+    return naive.to_numpy().astype("datetime64[ns]")
