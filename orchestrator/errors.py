@@ -23,3 +23,7 @@ class RunFolderError(OrchestratorError):
 
 class MissingPackageError(OrchestratorError):
     """A package is missing or too old; the message names the command that mends it."""
+
+
+class TrackingError(OrchestratorError):
+    """Tracking was asked for and cannot be had, or the tracker fell behind; rows are complete either way."""

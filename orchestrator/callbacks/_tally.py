@@ -12,9 +12,6 @@ from trainables.metrics import METRICS
 FAILURES = ("failed", "timeout", "oom")
 """Statuses that count as failed; pruned and interrupted draws are neither good nor bad."""
 
-ENDS_TRIAL = ("pruned", "interrupted")
-"""Statuses after which a trial has no further rows."""
-
 
 class CellTally:
     """Counts of one cell."""
@@ -81,10 +78,10 @@ class CellTally:
         self.seconds += spent
         return spent
 
-    def trial_ended(self, trial: TrialPlan, row: Row) -> bool:
+    def trial_ended(self, trial: TrialPlan) -> bool:
         """Return True if no further row of the trial is to come."""
         self._seen[trial.id] += 1
-        return self._seen[trial.id] >= len(trial.draws) or row["status"] in ENDS_TRIAL
+        return self._seen[trial.id] >= len(trial.draws)
 
 
 class Tally:
@@ -143,7 +140,7 @@ class Tally:
         """Count a row and, with its last one, end its trial."""
         tally = self.cells[trial.cell.name]
         self._busy += tally.add(row, self.metric)
-        if tally.trial_ended(trial, row):
+        if tally.trial_ended(trial):
             tally.running.discard(trial.id)
 
     def finish(self, cell: Cell) -> CellTally:

@@ -1,0 +1,220 @@
+"""The tracker: what it writes, and that it neither needs nor hurts anything."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.callbacks import wandb as tracker
+from orchestrator.callbacks.base import CellSummary, Observers, SweepSummary
+from orchestrator.callbacks.wandb import WandbObserver, configuration, measured, summarised, wandb_observer
+from orchestrator.errors import TrackingError
+from orchestrator.spec import WandbSettings
+from tests.fakes.plans import METRIC, make_cell, make_result, make_sweep_plan, report_trial, select_trial
+
+END = SweepSummary(Path("run"), {})
+
+
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    return tmp_path
+
+
+def mode_of(observer: WandbObserver | None) -> str | None:
+    return None if observer is None else observer._mode
+
+
+@pytest.mark.parametrize("mode", ["auto", "offline"])
+def test_without_a_key_tracking_is_offline(no_key, mode):
+    assert "offline" == mode_of(wandb_observer(WandbSettings(mode=mode), no_key))
+
+
+def test_with_a_key_in_the_environment_auto_is_online(no_key, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert "online" == mode_of(wandb_observer(WandbSettings(), no_key))
+
+
+def test_with_a_key_in_the_netrc_file_auto_is_online(no_key):
+    (no_key / "netrc").write_text("machine api.wandb.ai\n  login user\n  password " + "x" * 40 + "\n")
+    (no_key / "netrc").chmod(0o600)
+    assert "online" == mode_of(wandb_observer(WandbSettings(), no_key))
+
+
+def test_a_key_for_another_server_does_not_count(no_key, monkeypatch):
+    (no_key / "netrc").write_text("machine api.wandb.ai\n  login user\n  password " + "x" * 40 + "\n")
+    monkeypatch.setenv("WANDB_BASE_URL", "https://tracker.example.org")
+    assert "offline" == mode_of(wandb_observer(WandbSettings(), no_key))
+
+
+def test_auto_obeys_the_environment_and_refuses_nonsense_in_it(no_key, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert wandb_observer(WandbSettings(), no_key) is None
+    monkeypatch.setenv("WANDB_MODE", "of")
+    with pytest.raises(TrackingError, match=r"online, offline or disabled, got 'of'"):
+        wandb_observer(WandbSettings(), no_key)
+
+
+def test_online_without_a_key_is_refused_with_the_choices(no_key):
+    with pytest.raises(TrackingError, match=r"wandb login.*WANDB_API_KEY.*offline"):
+        wandb_observer(WandbSettings(mode="online"), no_key)
+
+
+def test_disabled_imports_nothing(no_key):
+    code = (
+        "import sys; from pathlib import Path; from orchestrator.spec import WandbSettings;"
+        "from orchestrator.callbacks.wandb import wandb_observer;"
+        "assert wandb_observer(WandbSettings(mode='disabled'), Path('x')) is None;"
+        "assert 'wandb' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_offline_writes_one_run_a_trial_under_the_run_folder_without_key_or_network(no_key):
+    pytest.importorskip("wandb")
+    run = no_key / "sweep-1"
+    run.mkdir()
+    observer = wandb_observer(WandbSettings(mode="offline"), run)
+    cell = make_cell(candidates=1)
+    observer.on_start(make_sweep_plan(cell))
+    block = select_trial(cell)
+    for draw in block.draws:
+        observer.on_row(block, make_result(block, draw, 0.5 + draw / 10))
+    for draw in cell.report_draws:
+        observer.on_row(report_trial(cell, draw), make_result(report_trial(cell, draw), draw))
+    observer.on_cell_done(cell, CellSummary({"ok": 5}, METRIC))
+    observer.on_finish(END)
+    folders = sorted((run / "wandb").glob("offline-run-*"))
+    assert 3 == len(folders)
+    assert {f"sweep-1-{block.id}", *(f"sweep-1-{report_trial(cell, draw).id}" for draw in cell.report_draws)} == {
+        folder.name.split("-", maxsplit=3)[3] for folder in folders
+    }
+    assert all(next(folder.glob("*.wandb")).stat().st_size > 0 for folder in folders)
+
+
+def test_configuration_names_the_trial_and_its_settings():
+    cell = make_cell(candidates=2)
+    trial = select_trial(cell, 1)
+    config = configuration(trial, make_result(trial, 0))
+    assert {"detector": "moment_lora", "shots": 20, "phase": "select", "candidate": 1, "param.rank": 4} == {
+        key: config[key] for key in ("detector", "shots", "phase", "candidate", "param.rank")
+    }
+    assert json.loads(json.dumps(config)) == config
+
+
+def test_a_draw_is_logged_with_its_numbers_and_nothing_else():
+    trial = select_trial(make_cell(candidates=1))
+    row = {**make_result(trial, 0, 0.5), "f1": None, "threshold": 1.5}
+    assert {METRIC: 0.5, "threshold": 1.5, "fit_seconds": 1.0, "score_seconds": 0.0} == measured(row)
+
+
+def test_the_summary_is_the_mean_over_good_draws_and_counts_the_others():
+    trial = select_trial(make_cell(candidates=1))
+    rows = [make_result(trial, 0, 0.4), make_result(trial, 1, 0.6), make_result(trial, 2, None, "oom", "too big")]
+    summary = summarised(rows)
+    assert 0.5 == pytest.approx(summary[METRIC])
+    assert (2, 1, "oom", "too big") == tuple(summary[k] for k in ("draws_ok", "draws_not_ok", "status", "reason"))
+
+
+class Planted(WandbObserver):
+    """Writes by a function of ours instead of wandb."""
+
+    def __init__(self, write, run: Path) -> None:
+        super().__init__(WandbSettings(), run, "offline")
+        self.write = write
+
+    def _write(self, trial, rows) -> None:
+        self.write(trial, rows)
+
+
+def warnings_of_the_guard(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "orchestrator.callbacks.base"]
+
+
+def test_a_trial_is_written_once_with_all_its_rows_even_if_its_cell_ends_early(tmp_path):
+    written = []
+    observer = Planted(lambda trial, rows: written.append((trial.id, len(rows))), tmp_path)
+    cell = make_cell(candidates=2)
+    whole, cut = select_trial(cell, 0), select_trial(cell, 1)
+    observer.on_start(make_sweep_plan(cell))
+    for draw in whole.draws:
+        observer.on_row(whole, make_result(whole, draw))
+    observer.on_row(cut, make_result(cut, 0))
+    observer.on_cell_done(cell, CellSummary({"ok": 4}, METRIC))
+    observer.on_finish(END)
+    assert [(whole.id, 3), (cut.id, 1)] == written
+
+
+def test_an_error_in_the_thread_costs_one_warning_and_the_sweep_goes_on(tmp_path, caplog):
+    def fail(trial, rows):
+        raise ConnectionError("planted")
+
+    observer = Planted(fail, tmp_path)
+    observers = Observers([observer])
+    cell = make_cell()
+    observers.on_start(make_sweep_plan(cell))
+    trial = report_trial(cell)
+    observers.on_row(trial, make_result(trial, 100))
+    observer._thread.join(5)
+    for _ in range(3):
+        observers.on_row(trial, make_result(trial, 100))
+    observers.on_finish(END)
+    assert ["Planted is switched off: on_row failed with ConnectionError: planted"] == warnings_of_the_guard(caplog)
+
+
+def test_a_tracker_that_hangs_is_left_behind_with_one_warning(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(tracker, "EXIT_SECONDS", 0.2)
+    release = threading.Event()
+    observers = Observers([Planted(lambda trial, rows: release.wait(20), tmp_path)])
+    cell = make_cell()
+    observers.on_start(make_sweep_plan(cell))
+    for draw in (100, 101):
+        observers.on_row(report_trial(cell, draw), make_result(report_trial(cell, draw), draw))
+    started = time.monotonic()
+    observers.on_finish(END)
+    release.set()
+    assert time.monotonic() - started < 2
+    (warning,) = warnings_of_the_guard(caplog)
+    assert warning.endswith("TrackingError: about 2 trials are not in W&B after 0.2 s; rows.jsonl has them all")
+
+
+HANGING_SERVER = """
+import sys
+from pathlib import Path
+from tests.fakes.plans import make_cell, make_result, make_sweep_plan, report_trial
+from orchestrator.callbacks import wandb
+from orchestrator.callbacks.base import Observers, SweepSummary
+from orchestrator.spec import WandbSettings
+
+wandb.EXIT_SECONDS = 2.0
+observers = Observers([wandb.wandb_observer(WandbSettings(mode="online"), Path(sys.argv[1]))])
+cell = make_cell()
+observers.on_start(make_sweep_plan(cell))
+for draw in (100, 101):
+    observers.on_row(report_trial(cell, draw), make_result(report_trial(cell, draw), draw))
+observers.on_finish(SweepSummary(Path("run"), {}))
+"""
+
+
+def test_a_server_that_never_answers_does_not_keep_the_process(no_key):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        environment = {**os.environ, "WANDB_API_KEY": "x" * 40, "WANDB_BASE_URL": address}
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", HANGING_SERVER, str(no_key)],
+            capture_output=True, text=True, check=False, env=environment, timeout=60,
+        )  # fmt: skip
+    assert 0 == done.returncode
+    assert 1 == len(done.stderr.splitlines()), done.stderr
+    assert "about 2 trials are not in W&B after 2 s" in done.stderr
+    assert time.monotonic() - started < 20
