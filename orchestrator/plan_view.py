@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -47,7 +48,7 @@ def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
 
 
 def _cells(plan: SweepPlan) -> Table:
-    table = Table(title=f"Plan of {plan.spec.name}", title_justify="left")
+    table = Table(title=f"Plan of {plan.spec.name}", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("detector", "source", "labels", "shots", "folds", "candidates x draws", "report draws", "rows"):
         table.add_column(heading, justify="right" if heading in {"folds", "report draws", "rows"} else "left")
     for source in plan.spec.sources:

@@ -58,7 +58,7 @@ class Problems:
         """
         grouped: dict[KeyPath, list[ErrorDetails]] = {}
         for error in err.errors(include_url=False):
-            grouped.setdefault(_real_path(error["loc"], values), []).append(error)
+            grouped.setdefault(_real_path(error, values), []).append(error)
         for inner, errors in grouped.items():
             path = place(inner)
             if path is None or any(_is_below(other, inner) for other in grouped):
@@ -103,21 +103,18 @@ def _models_in(annotation: object) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
-def _real_path(loc: tuple[int | str, ...], values: Value) -> KeyPath:
+def _real_path(error: ErrorDetails, values: Value) -> KeyPath:
     """Return pydantic's location without its names for the branches of a union."""
     path: list[str | int] = []
     current: object = values
-    for position, part in enumerate(loc):
-        last = position == len(loc) - 1
+    for part in error["loc"]:
         if isinstance(part, int) and isinstance(current, list):
             path.append(part)
             current = current[part] if part < len(current) else None
-        elif (
-            isinstance(part, str) and isinstance(current, dict) and (part in current or (last and part.isidentifier()))
-        ):
+        elif isinstance(part, str) and isinstance(current, dict) and part in current:
             path.append(part)
-            current = current.get(part)
-    return tuple(path)
+            current = current[part]
+    return (*path, error["loc"][-1]) if error["type"] == "missing" else tuple(path)
 
 
 def _is_below(path: KeyPath, parent: KeyPath) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
 from orchestrator.detector_spec import DetectorSpec, read_detectors
 from orchestrator.errors import SpecError
@@ -31,10 +31,18 @@ RACING_MIN_DRAWS = 6
 """A signed-rank test cannot fire on fewer paired draws: racing needs that many selection draws."""
 
 
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(unknown(f"metric {name!r}", name, METRICS))
+    return name
+
+
 class ObjectiveSettings(Settings):
     """What the search maximises or minimises; the direction is the metric's own."""
 
-    metric: str = Field(default="average_precision", description="A name of trainables.metrics.METRICS.")
+    metric: Annotated[str, AfterValidator(_known_metric)] = Field(
+        default="average_precision", description="A name of trainables.metrics.METRICS."
+    )
 
 
 class SearchSettings(Settings):
@@ -160,46 +168,54 @@ def load_spec(path: Path, *, overrides: Sequence[str] = (), data: Path | None = 
 
 def _checked(values: dict[str, Value], problems: Problems, base: Path) -> SweepSpec:
     rest = {key: value for key, value in values.items() if key != "detectors"}
-    keys: SweepKeys | None = None
-    try:
-        keys = SweepKeys.model_validate_json(json.dumps(rest), strict=True)
-    except ValidationError as err:
-        problems.add_invalid(err, SweepSpec, rest)
+    keys, wrong = _checked_keys(rest, problems)
     if "detectors" in values:
         detectors = read_detectors(values["detectors"], base, problems)
     else:
         detectors = {}
-        problems.add(("detectors",), "is missing; map at least one detector to its settings (pca: {})")
-    if keys is None:
-        raise SpecError(problems.lines)
+        problems.add(("detectors",), "is missing; map at least one detector to its settings (pca: {})", at_key=True)
     fields = {name: getattr(keys, name) for name in SweepKeys.model_fields}
     spec = SweepSpec(**fields, detectors=detectors)
-    _cross_rules(spec, problems)
+    _cross_rules(spec, wrong, problems)
     if problems:
         raise SpecError(problems.lines)
     return spec
 
 
-def _cross_rules(spec: SweepSpec, problems: Problems) -> None:
-    """Note what is wrong between keys that are each right by themselves."""
-    metric = spec.objective.metric
-    if metric not in METRICS:
-        problems.add(("objective", "metric"), unknown(f"metric {metric!r}", metric, METRICS))
-    _source_rules(spec, problems)
+def _checked_keys(values: dict[str, Value], problems: Problems) -> tuple[SweepKeys, set[str]]:
+    """Return the checked keys, and the names of those that are wrong and stand at their defaults."""
+    try:
+        return SweepKeys.model_validate_json(json.dumps(values), strict=True), set()
+    except ValidationError as err:
+        problems.add_invalid(err, SweepSpec, values)
+        wrong = {str(error["loc"][0]) for error in err.errors()}
+    right = {key: value for key, value in values.items() if key not in wrong}
+    return SweepKeys.model_validate_json(json.dumps({"name": "unnamed", **right}), strict=True), wrong
+
+
+def _cross_rules(spec: SweepSpec, wrong: set[str], problems: Problems) -> None:
+    """Note what is wrong between keys that are each right by themselves; `wrong` ones are left alone."""
+    if "data" not in wrong:
+        _source_rules(spec, problems)
+    if "few_shot" not in wrong:
+        _label_rules(spec, problems)
+    for name, detector in spec.detectors.items():
+        judged_on_support = spec.search.select_on == "support_cv" and "search" not in wrong
+        if detector.space and detector.labels == "normal" and judged_on_support:
+            text = "search.select_on: support_cv needs a detector that learns from labelled faults; use validation"
+            problems.add(("detectors", name, "space"), text, at_key=True)
+
+
+def _label_rules(spec: SweepSpec, problems: Problems) -> None:
     shots = spec.few_shot.shots
     for name, detector in spec.detectors.items():
         path: KeyPath = ("detectors", name)
         if detector.labels == "all" and max(shots) == 0:
             problems.add(path, "learns from labelled faults, but few_shot.shots has only 0; add more", at_key=True)
-        if detector.labels == "none" and 0 not in shots:
+        elif detector.labels == "none" and 0 not in shots:
             problems.add(path, "uses no labels and runs at 0 shots only; add 0 to few_shot.shots", at_key=True)
-        if not detector.space:
-            continue
-        if detector.labels == "none" or max(shots) == 0:
+        elif detector.space and (detector.labels == "none" or max(shots) == 0):
             problems.add((*path, "space"), "cells at 0 shots are never searched; fix the values instead", at_key=True)
-        if detector.labels == "normal" and spec.search.select_on == "support_cv":
-            text = "search.select_on: support_cv needs a detector that learns from labelled faults; use validation"
-            problems.add((*path, "space"), text, at_key=True)
 
 
 def _source_rules(spec: SweepSpec, problems: Problems) -> None:

@@ -54,6 +54,8 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
 ) -> None:
     """Run the sweep that SPEC describes, or finish the one in --resume RUN."""
     console = Console()
+    if not console.is_terminal:
+        console.width = 200  # a file has no width: nothing is cut or wrapped there
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )

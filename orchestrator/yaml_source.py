@@ -207,7 +207,7 @@ def _syntax_problem(err: yaml.MarkedYAMLError, name: str) -> str:
     place = f"{mark.line + 1}:{mark.column + 1}" if mark is not None else "1:1"
     problem = err.problem or "cannot be parsed"
     if "\\t" in problem:
-        problem = "tab; use spaces"
+        return f"{name}:{place}  not YAML: tab; use spaces"
     context = f" ({err.context})" if err.context else ""
     return f"{name}:{place}  not YAML: {problem}{context}"
 
