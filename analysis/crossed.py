@@ -42,8 +42,10 @@ def crossed_mean(
     if cells.ndim != 2:
         raise AnalysisError(f"a table of draws x events expected, got shape {cells.shape}")
     events = cells.shape[1]
-    weights = _resampled(events, resamples, rng) if events else np.empty((resamples, 0))
-    return _interval(cells.mean(axis=1), cells @ weights.T / max(events, 1), events, level, rng)
+    if not cells.size:
+        return Interval(None, None, None, level, 0, METHOD, UNIT, (Caution.NO_VALUES,))
+    weights = _resampled(events, resamples, rng)
+    return _interval(cells.mean(axis=1), cells @ weights.T / events, events, level, rng)
 
 
 def crossed_average_precision(
@@ -139,10 +141,9 @@ def _interval(observed: Floats, replicates: Floats, events: int, level: float, r
     """Return the interval from values by draw [D] and by draw and resample of events [D, B]."""
     draws = len(observed)
     smaller = min(draws, events)
-    estimate = float(observed.mean()) if smaller else None
+    estimate = float(observed.mean())
     if smaller < 2:
-        caution = Caution.TOO_FEW if smaller else Caution.NO_VALUES
-        return Interval(estimate, None, None, level, smaller, METHOD, UNIT, (caution,))
+        return Interval(estimate, None, None, level, smaller, METHOD, UNIT, (Caution.TOO_FEW,))
     weights = _resampled(draws, replicates.shape[1], rng) / draws  # [B, D]
     values = (weights * replicates.T).sum(axis=1)
     if np.ptp(values) <= SAME:
