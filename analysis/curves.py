@@ -1,0 +1,120 @@
+"""Levels of a metric against labels: one value a draw, one interval a detector and number of shots."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.intervals import Interval, logit_t, student_t
+from trainables.metrics import METRICS
+
+GROUP = ["source", "detector", "shots"]
+"""A point of a learning curve; folds are averaged inside each draw."""
+
+OVERLAP_FLAG, OVERLAP_LIMIT = 0.25, 0.5
+"""Draws of K from a pool of N share K/N of their windows: above the flag it is said, above the limit the
+draws are too alike to be repetitions, and no interval over draws is given."""
+
+COUNTS = {
+    "support_windows": "windows",
+    "support_events": "faults",
+    "validation_labels": "validation_windows",
+    "validation_events": "validation_faults",
+    "test_windows": "test_windows",
+    "test_events": "test_events",
+    "prevalence": "prevalence",
+    "pool_share": "pool_share",
+}
+"""Row column -> column of `levels`, averaged over draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A mean over draws with its interval, or the reason why there is none."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    note: str
+
+
+def is_share(metric: str) -> bool:
+    """Return True for metrics between 0 and 1; those to be minimised are counts or seconds."""
+    return sign(metric) == 1
+
+
+def sign(metric: str) -> int:
+    """Return 1 if higher is better, -1 if lower is."""
+    return -1 if metric in METRICS and METRICS[metric].direction == "min" else 1
+
+
+def draw_values(report: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return one value a draw: columns of `GROUP`, `draw` and `value`.
+
+    Folds are averaged inside a draw. A draw that lacks a fold, or whose metric is not defined in one of
+    them, is left out, so that every value rests on the same folds.
+    """
+    held = report.dropna(subset=[metric])
+    folds = report.groupby(GROUP)["fold"].nunique()
+    by_draw = held.groupby([*GROUP, "draw"], as_index=False).agg(value=(metric, "mean"), folds=("fold", "nunique"))
+    wanted = by_draw[GROUP].merge(folds.rename("wanted").reset_index(), on=GROUP, how="left")["wanted"]
+    return by_draw.loc[by_draw["folds"].to_numpy() == wanted.to_numpy(), [*GROUP, "draw", "value"]]
+
+
+def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a row for each point of the learning curves.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `GROUP`, `estimate`, `low`, `high`, `n`, `method`, `note`, and the means of `COUNTS`;
+        `all_windows` and `all_faults` are all labels spent, validation included.
+        `low` and `high` are NaN where no interval is given; `note` says why.
+    """
+    values = draw_values(report, metric)
+    counts = report.groupby(GROUP)[list(COUNTS)].mean().rename(columns=COUNTS)
+    bounded = is_share(metric)
+    records = []
+    for key, group in values.groupby(GROUP):
+        mine = counts.loc[key]
+        level = describe(group["value"].to_numpy(), float(mine["pool_share"]), bounded=bounded)
+        records.append(
+            {**dict(zip(GROUP, key, strict=True)), "estimate": level.estimate, "low": level.low, "high": level.high,
+             "n": level.n, "method": level.method, "note": level.note, **mine.to_dict()}
+        )  # fmt: skip
+    names = [*GROUP, "estimate", "low", "high", "n", "method", "note", *COUNTS.values()]
+    frame = pd.DataFrame.from_records(records, columns=names).astype({"low": float, "high": float})
+    frame["all_windows"] = frame["windows"] + frame["validation_windows"]
+    frame["all_faults"] = frame["faults"] + frame["validation_faults"]
+    return frame
+
+
+def describe(values: np.ndarray, pool_share: float = 0.0, *, bounded: bool = True) -> Level:
+    """Return the mean of draw values and its interval, or why there is none.
+
+    Parameters
+    ----------
+    values
+        One value a draw [D].
+    pool_share
+        K over the size of the support pool, 0 to 1.
+    bounded
+        True for metrics between 0 and 1 (logit-t), False for others (t).
+    """
+    interval: Interval = logit_t(values) if bounded else student_t(values)
+    notes = [str(warning) for warning in interval.warnings]
+    low, high = _finite(interval.low), _finite(interval.high)
+    if pool_share > OVERLAP_LIMIT:
+        low = high = None
+        notes.append(f"each draw takes {pool_share:.0%} of the pool: draws are too alike for an interval")
+    elif pool_share > OVERLAP_FLAG:
+        notes.append(f"each draw takes {pool_share:.0%} of the pool: draws overlap, the interval is too narrow")
+    if low is not None and high is not None and high <= low:
+        low = high = None
+    return Level(float(np.mean(values)), low, high, len(values), interval.method, "; ".join(notes))
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None

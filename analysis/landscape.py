@@ -1,0 +1,66 @@
+"""What the search saw: selection rows, for looking at, never for claims; and how much they flatter."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import Sweep
+
+NOT_FOR_CLAIMS = "Selection draws on the validation part: the search saw them. Not for claims."
+
+
+def candidates(sweep: Sweep, metric: str) -> pd.DataFrame:
+    """Return the configurations that the search tried, one row each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `source`, `detector`, `shots`, `fold`, `trial`, `param.*`, `value` (mean over selection draws), `draws`,
+        `winner` (True for the configuration that ran on the report draws).
+    """
+    chosen = sweep.selection.dropna(subset=[metric]) if metric in sweep.selection else sweep.selection.iloc[:0]
+    parameters = parameter_columns(chosen)
+    key = ["source", "detector", "shots", "fold", "trial"]
+    if chosen.empty:
+        return pd.DataFrame(columns=[*key, *parameters, "value", "draws", "winner"])
+    grouped = chosen.groupby(key, as_index=False)
+    frame = grouped.agg(value=(metric, "mean"), draws=("draw", "nunique"), **{p: (p, "first") for p in parameters})
+    frame["winner"] = _won(frame, sweep.report, parameters)
+    return frame[[*key, *parameters, "value", "draws", "winner"]]
+
+
+def optimism(tried: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return how much the search flatters its winner: selection mean minus report mean, a row a searched cell.
+
+    The difference holds both luck (the best of many is partly the luckiest) and the step from validation to test.
+    """
+    if tried.empty:
+        return pd.DataFrame(
+            columns=["source", "detector", "shots", "configurations", "selection_mean", "report_mean", "optimism"]
+        )
+    cells = tried.groupby(["source", "detector", "shots"], as_index=False)
+    winners = tried[tried["winner"].astype(bool)].groupby(["source", "detector", "shots"], as_index=False)
+    frame = winners.agg(selection_mean=("value", "mean")).merge(
+        cells.agg(configurations=("trial", "nunique")), on=["source", "detector", "shots"]
+    )
+    report = levels[["source", "detector", "shots", "estimate"]].rename(columns={"estimate": "report_mean"})
+    frame = frame.merge(report, on=["source", "detector", "shots"], how="inner")
+    frame["optimism"] = frame["selection_mean"] - frame["report_mean"]
+    return frame
+
+
+def parameter_columns(rows: pd.DataFrame) -> list[str]:
+    """Return the columns of searched or fixed parameters that take more than one value."""
+    names = [name for name in rows.columns if name.startswith("param.")]
+    return [name for name in names if rows[name].nunique(dropna=True) > 1]
+
+
+def _won(tried: pd.DataFrame, report: pd.DataFrame, parameters: list[str]) -> "pd.Series[bool]":
+    """Mark the configurations whose parameters equal those of the report rows of their cell."""
+    key = ["source", "detector", "shots", "fold", *parameters]
+    winners = {_key(values) for values in report.reindex(columns=key).itertuples(index=False, name=None)}
+    return pd.Series([_key(v) in winners for v in tried[key].itertuples(index=False, name=None)], index=tried.index)
+
+
+def _key(values: tuple[object, ...]) -> tuple[object, ...]:
+    """Make missing values equal to each other."""
+    return tuple(None if isinstance(v, float) and np.isnan(v) else v for v in values)

@@ -1,0 +1,101 @@
+"""The leaderboard: every detector at every number of shots, with what each number rests on."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.curves import draw_values, levels, sign
+from analysis.intervals import clopper_pearson
+from analysis.load import Sweep
+from analysis.roles import REFERENCES, role
+
+BESIDE = (
+    "f1", "oracle_f1", "precision", "auroc", "vus_pr", "event_recall", "false_alarms_per_day", "delay_s", "macro_f1",
+)  # fmt: skip
+"""Metrics shown beside the one that ranks, where the rows have them."""
+
+FEW_EVENTS = 20
+"""Below this many test events the interval that matters for "caught" is over events, not over draws."""
+
+
+def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
+    """Return a row for each source, number of shots and detector, best first.
+
+    Detectors that need no labels (among them the reference rows) stand in the table of every number of
+    shots, since they cost nothing more there; `own_shots` is where they were measured.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `source`, `shots`, `rank`, `detector`, `role`, `reference` (True for the four reference rows), `own_shots`,
+        `estimate`, `low`, `high`, `n`, `planned`, `method`, `note`, counts (`curves.COUNTS`), means of `BESIDE`,
+        `caught`, `caught_low`, `caught_high` (events at the deployed threshold, Clopper-Pearson below
+        `FEW_EVENTS` test events) and `complete` (False if a planned draw is missing or failed).
+    """
+    table = levels(sweep.report, metric)
+    for name in BESIDE:
+        if name != metric and name in sweep.metrics:
+            table = table.merge(_means(sweep.report, name), on=["source", "detector", "shots"], how="left")
+    table["planned"] = _planned(sweep, table)
+    table["complete"] = _complete(sweep, table)
+    table = pd.concat([table, _caught(table)], axis=1)
+    table["role"] = [role(name) for name in table["detector"]]
+    table["reference"] = table["detector"].isin(REFERENCES)
+    return _per_shots(table.rename(columns={"shots": "own_shots"}), lower_is_better=sign(metric) < 0)
+
+
+def _means(report: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return (
+        draw_values(report, metric)
+        .groupby(["source", "detector", "shots"], as_index=False)
+        .agg(**{metric: ("value", "mean")})
+    )
+
+
+def _planned(sweep: Sweep, table: pd.DataFrame) -> list[int]:
+    """Return the number of draws planned for each row of the table; those with a row where no plan is known."""
+    rows = sweep.rows[sweep.rows["phase"] == "report"] if sweep.planned is None else sweep.planned
+    counts = rows.groupby(["source", "detector", "shots"])["draw"].nunique()
+    return [int(counts.get((s, d, k), 0)) for s, d, k in _keys(table)]
+
+
+def _complete(sweep: Sweep, table: pd.DataFrame) -> list[bool]:
+    short = {(gap.source, gap.detector, gap.shots) for gap in sweep.gaps}
+    return [key not in short for key in _keys(table)]
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[str, str, int]]:
+    return list(table[["source", "detector", "shots"]].itertuples(index=False, name=None))
+
+
+def _caught(table: pd.DataFrame) -> pd.DataFrame:
+    """Return events caught (mean over draws) and their interval over events."""
+    recall = table["event_recall"] if "event_recall" in table else pd.Series(np.nan, index=table.index)
+    caught = recall * table["test_events"]
+    bounds = [
+        _bounds(number, events) if np.isfinite(number) and 0 < events < FEW_EVENTS else (np.nan, np.nan)
+        for number, events in zip(caught, table["test_events"], strict=True)
+    ]
+    return pd.DataFrame(
+        {"caught": caught, "caught_low": [b[0] for b in bounds], "caught_high": [b[1] for b in bounds]},
+        index=table.index,
+    )
+
+
+def _bounds(caught: float, events: float) -> tuple[float, float]:
+    interval = clopper_pearson(round(caught), round(events))
+    return float(interval.low or 0.0), float(interval.high if interval.high is not None else 1.0)
+
+
+def _per_shots(table: pd.DataFrame, *, lower_is_better: bool) -> pd.DataFrame:
+    """Repeat detectors without labels at every number of shots of their source, and rank."""
+    parts = []
+    for _source, group in table.groupby("source"):
+        learners = set(group.loc[group["own_shots"] > 0, "detector"])
+        free = group[(group["own_shots"] == 0) & ~group["detector"].isin(learners)]
+        for shots in sorted(group["own_shots"].unique()):
+            here = group[(group["own_shots"] == shots) & ~group["detector"].isin(free["detector"])]
+            part = pd.concat([here, free]).sort_values(["estimate", "detector"], ascending=[lower_is_better, True])
+            parts.append(part.assign(shots=shots, rank=range(1, len(part) + 1)))
+    first = ["source", "shots", "rank", "detector", "role", "reference", "own_shots"]
+    frame = pd.concat(parts, ignore_index=True) if parts else table.assign(shots=[], rank=[])
+    return frame[[*first, *(name for name in frame.columns if name not in first)]]

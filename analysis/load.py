@@ -1,0 +1,265 @@
+"""Run folders -> one checked frame of rows, the plan they should fulfil, and what is missing from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from analysis.errors import AnalysisError, ClaimError
+from orchestrator.errors import RunFolderError
+from orchestrator.results import COLUMNS, read_manifest, read_rows
+
+CELL = ["source", "detector", "shots", "fold"]
+"""Columns that name a cell; `fold` last, because folds are averaged inside a draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A planned report draw without a score: never run, or not ok."""
+
+    source: str
+    detector: str
+    shots: int
+    fold: int
+    draw: int
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweep:
+    """Everything that the report says comes from here.
+
+    Attributes
+    ----------
+    folders
+        Run folders, in the order given.
+    rows
+        One row a draw of every run; column `run` is the position of its folder.
+    manifests, specs
+        `manifest.json` and `spec.yaml` of each folder; `{}` where the file is missing.
+    planned
+        Frame of planned report draws (columns of `CELL` and `draw`); None if no manifest says.
+    gaps
+        Planned report draws that have no ok row.
+    notes
+        What a reader must know about the input (mixed fingerprints, missing manifest ...).
+    """
+
+    folders: tuple[Path, ...]
+    rows: pd.DataFrame
+    manifests: tuple[Mapping[str, object], ...]
+    specs: tuple[Mapping[str, object], ...]
+    planned: pd.DataFrame | None
+    gaps: tuple[Gap, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metric columns that hold at least one number, in the order of the rows."""
+        fixed = {*COLUMNS, "run"}
+        names = [name for name in self.rows.columns if name not in fixed and not name.startswith("param.")]
+        return tuple(n for n in names if pd.api.types.is_numeric_dtype(self.rows[n]) and self.rows[n].notna().any())
+
+    @property
+    def objective(self) -> str:
+        """The metric that comes first: the one searched for, else average precision."""
+        for spec in self.specs:
+            objective = spec.get("objective")
+            if isinstance(objective, Mapping) and objective.get("metric") in self.metrics:
+                return str(objective["metric"])
+        return "average_precision"
+
+    @property
+    def report(self) -> pd.DataFrame:
+        """Report rows that are ok: what levels, curves and comparisons rest on."""
+        return self.rows[(self.rows["phase"] == "report") & (self.rows["status"] == "ok")]
+
+    @property
+    def selection(self) -> pd.DataFrame:
+        """Selection rows that are ok: for the search landscape, never for claims."""
+        return self.rows[(self.rows["phase"] == "select") & (self.rows["status"] == "ok")]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Rows of either phase that are not ok and were not raced out on purpose."""
+        return self.rows[~self.rows["status"].isin(["ok", "pruned"])]
+
+    @property
+    def unit(self) -> str:
+        """What a shot is: "windows" or "events"."""
+        units = self.rows["unit"].dropna().unique()
+        return str(units[0]) if len(units) == 1 else "windows"
+
+    @property
+    def simulated(self) -> bool:
+        """True if any row was made on simulated telemetry."""
+        return bool(self.rows["simulated"].fillna(value=False).astype(bool).any())
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Report draws with a row of any status, and report draws planned."""
+        done = int((self.rows["phase"] == "report").sum())
+        return (done, len(self.planned)) if self.planned is not None else (done, done)
+
+    @property
+    def complete(self) -> bool:
+        """True if every planned report draw has a row, ok or not."""
+        return not any(gap.status == "missing" for gap in self.gaps)
+
+
+def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
+    """Read run folders into one `Sweep`.
+
+    Parameters
+    ----------
+    folders
+        One or more run folders.
+    mixed
+        Accept runs with unlike fingerprints (other code, data or weights), with a note on the page.
+
+    Raises
+    ------
+    AnalysisError
+        No folder, not a run folder, no rows at all, or unlike fingerprints without `mixed`.
+    """
+    if not folders:
+        raise AnalysisError("no run folder given; usage: python -m analysis.report RUN [RUN ...]")
+    try:
+        frames = [_rows(folder).assign(run=number) for number, folder in enumerate(folders)]
+    except RunFolderError as err:
+        raise AnalysisError(str(err)) from err
+    rows = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+    if rows.empty:
+        raise AnalysisError(f"{folders[0]}: no rows yet; the sweep has not finished a draw")
+    notes = _fingerprint_notes(rows, mixed=mixed)
+    rows = _one_winner(_told_apart(rows, folders, notes), notes)
+    manifests = tuple(_manifest(folder, notes) for folder in folders)
+    planned = _planned(manifests)
+    if planned is None:
+        notes.append("The manifest does not list the planned draws, so missing draws cannot be named.")
+    return Sweep(
+        folders=tuple(folders),
+        rows=rows,
+        manifests=manifests,
+        specs=tuple(_spec(folder) for folder in folders),
+        planned=planned,
+        gaps=tuple(_gaps(rows, planned)),
+        notes=tuple(notes),
+    )
+
+
+def require_claimable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows unchanged if a claim may rest on them.
+
+    Raises
+    ------
+    ClaimError
+        A selection row (the search saw it) or a row whose shot seed was itself searched.
+    """
+    if (rows["phase"] != "report").any():
+        raise ClaimError("claims need report draws; selection rows were chosen by the search and flatter the winner")
+    if (rows["seeds"] == "searched").any():
+        raise ClaimError("few_shot.seeds is `searched`: the search could pick lucky draws, so no claim is made")
+    return rows
+
+
+def _rows(folder: Path) -> pd.DataFrame:
+    if not folder.is_dir():
+        raise AnalysisError(f"{folder}: no such folder")
+    return read_rows(folder)
+
+
+def _manifest(folder: Path, notes: list[str]) -> Mapping[str, object]:
+    try:
+        return read_manifest(folder)
+    except RunFolderError as err:
+        notes.append(f"Provenance is incomplete: {err}")
+        return {}
+
+
+def _spec(folder: Path) -> Mapping[str, object]:
+    path = folder / "spec.yaml"
+    if not path.exists():
+        return {}
+    try:
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as err:
+        raise AnalysisError(f"{path}: not YAML: {err}") from err
+    return spec if isinstance(spec, Mapping) else {}
+
+
+def _fingerprint_notes(rows: pd.DataFrame, *, mixed: bool) -> list[str]:
+    prints = rows["fingerprint"].dropna().unique()
+    if len(prints) <= 1:
+        return []
+    text = (
+        f"rows carry {len(prints)} fingerprints ({', '.join(sorted(map(str, prints)))}): code, data or weights differ"
+    )
+    if rows["run"].nunique() > 1 and not mixed:
+        raise AnalysisError(f"{text}; such runs are not comparable; add --mixed to compare them all the same")
+    return [f"Mixed input: {text}."]
+
+
+def _told_apart(rows: pd.DataFrame, folders: Sequence[Path], notes: list[str]) -> pd.DataFrame:
+    """Add the folder's name to detectors that occur in several runs, so that their draws are not pooled."""
+    runs = rows.groupby("detector")["run"].nunique()
+    shared = rows["detector"].isin(runs[runs > 1].index)
+    if not shared.any():
+        return rows
+    names = [folder.resolve().name for folder in folders]
+    labels = [n if names.count(n) == 1 else f"{n} #{i + 1}" for i, n in enumerate(names)]
+    told = rows["detector"] + " [" + rows["run"].map(dict(enumerate(labels))) + "]"
+    notes.append(f"Several runs hold the same detectors; the run is named in brackets: {', '.join(labels)}.")
+    return rows.assign(detector=rows["detector"].where(~shared, told))
+
+
+def _one_winner(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Keep the report rows of the configuration that a cell reported last; an earlier winner is superseded."""
+    report = rows["phase"] == "report"
+    parameters = [name for name in rows.columns if name.startswith("param.")]
+    if not parameters or not report.any():
+        return rows
+    held = rows.loc[report, parameters]
+    settings = pd.Series([repr(values) for values in held.itertuples(index=False, name=None)], index=held.index)
+    cells = [rows.loc[report, name] for name in ["run", *CELL]]
+    superseded = settings != settings.groupby(cells).transform("last")
+    if superseded.any():
+        notes.append(
+            f"{int(superseded.sum())} report rows of configurations that a longer search replaced are left out."
+        )
+    return rows.drop(index=superseded.index[superseded])
+
+
+def _planned(manifests: Sequence[Mapping[str, object]]) -> pd.DataFrame | None:
+    """Return planned report draws from `manifest["cells"]`; None if any manifest lacks it."""
+    records = []
+    for manifest in manifests:
+        cells = manifest.get("cells")
+        if not isinstance(cells, list):
+            return None
+        for cell in cells:
+            key = {name: cell[name] for name in CELL}
+            records += [{**key, "draw": draw} for draw in cell["report_draws"]]
+    return pd.DataFrame.from_records(records, columns=[*CELL, "draw"]).drop_duplicates()
+
+
+def _gaps(rows: pd.DataFrame, planned: pd.DataFrame | None) -> list[Gap]:
+    """Name every planned report draw without an ok row; without a plan, every row that is not ok."""
+    key = [*CELL, "draw"]
+    report = rows.loc[rows["phase"] == "report", [*key, "status", "reason"]]
+    good = report.loc[report["status"] == "ok", key]
+    bad = report[report["status"] != "ok"].drop_duplicates(key, keep="last")
+    wanted = bad[key] if planned is None else planned
+    missing = wanted.merge(good.drop_duplicates(), on=key, how="left", indicator=True)
+    missing = missing.loc[missing["_merge"] == "left_only", key].merge(bad, on=key, how="left")
+    missing["status"] = missing["status"].fillna("missing")
+    missing["reason"] = missing["reason"].fillna("")
+    ordered = missing.sort_values(key)
+    return [
+        Gap(str(r["source"]), str(r["detector"]), int(r["shots"]), int(r["fold"]), int(r["draw"]),
+            str(r["status"]), str(r["reason"]))
+        for r in ordered.to_dict("records")
+    ]  # fmt: skip

@@ -1,0 +1,75 @@
+"""Paired differences: MOMENT detector minus ordinary detector on the same draws, with intervals."""
+
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.figure import Figure as PaperFigure
+
+from analysis.plots import style
+
+_SIGNS = {"better": "circle", "worse": "circle", "not separated": "circle-open", "no claim": "x-thin-open"}
+
+
+def data(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of one source, lowest row first: by detector, shots and opponent."""
+    detectors = style.ordered(pairs["detector"])
+    frame = pairs.assign(place=[detectors.index(name) for name in pairs["detector"]])
+    frame = frame.sort_values(["place", "shots", "opponent"], ascending=False).reset_index(drop=True)
+    return frame.assign(
+        label=[
+            f"{style.shorten(d, 22)} at {k} vs {style.shorten(o, 22)}{' (0 labels)' if own == 0 and k > 0 else ''}"
+            for d, k, o, own in frame[["detector", "shots", "opponent", "opponent_shots"]].itertuples(index=False)
+        ]
+    )
+
+
+def page(pairs: pd.DataFrame, metric_title: str) -> go.Figure:
+    """Return the interactive figure."""
+    figure = go.Figure()
+    for name, group in pairs.groupby("detector", sort=False):
+        look = style.look(str(name))
+        figure.add_scatter(
+            x=group["mean"], y=[style.safe(label, 80) for label in group["label"]], mode="markers",
+            name=style.safe(name),
+            error_x={
+                "type": "data", "array": group["high"] - group["mean"], "arrayminus": group["mean"] - group["low"],
+                "color": look.colour, "thickness": 2, "width": 4,
+            },
+            marker={
+                "symbol": [_SIGNS[v] for v in group["verdict"]], "size": 10, "color": look.colour, "line": {"width": 2},
+            },
+            text=[_hover(row) for row in group.to_dict("records")],
+            hovertemplate="%{y}<br>%{text}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=0, line={"width": 1.5, "dash": "dash", "color": "#8d8d8d"})
+    figure.update_layout(
+        xaxis={"title": {"text": f"difference in {metric_title} (right: MOMENT detector is ahead)"}},
+        yaxis={"automargin": True, "type": "category", "categoryorder": "array",
+               "categoryarray": [style.safe(label, 80) for label in pairs["label"]]},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        height=150 + 24 * max(len(pairs), 3),
+    )  # fmt: skip
+    return figure
+
+
+def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
+    """Return the printable figure."""
+    figure, (axes,) = style.paper(7.4, 1.0 + 0.2 * max(len(pairs), 4))
+    for place, row in enumerate(pairs.to_dict("records")):
+        colour = style.look(row["detector"]).colour
+        filled = row["verdict"] in ("better", "worse")
+        if pd.notna(row["low"]):
+            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)
+        axes.plot([row["mean"]], [place], "o", color=colour, markerfacecolor=colour if filled else "white")
+    axes.axvline(0, color="0.5", linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(pairs)), [style.paper_text(label, 70) for label in pairs["label"]], fontsize=7)
+    axes.set_xlabel(f"difference in {metric_title}\nright: MOMENT detector ahead; filled: separated after Holm")
+    return figure
+
+
+def _hover(row: dict[str, object]) -> str:
+    low, high = float(str(row["low"])), float(str(row["high"]))
+    band = f"95 % interval {low:+.3f} to {high:+.3f}" if low == low else "no interval"
+    p = float(str(row["p_holm"]))
+    test = f"p = {p:.3g} after Holm" if p == p else "no test"
+    note = f"<br>{style.safe(row['note'], 120)}" if row["note"] else ""
+    return f"{float(str(row['mean'])):+.3f}, {band}<br>n = {row['n']} paired draws, {test}: {row['verdict']}{note}"

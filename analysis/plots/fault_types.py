@@ -1,0 +1,67 @@
+"""Which fault types are caught: detectors x types, at the deployed threshold."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.figure import Figure as PaperFigure
+
+from analysis.plots import style
+
+_SCALE = [[0.0, "#f3e8d2"], [0.5, "#5fa8b8"], [1.0, "#143d6b"]]
+"""Light to dark: readable in grey and by colour-blind people."""
+
+
+def data(caught: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one source and number of shots with `share` of events caught, detectors in order."""
+    order = style.ordered(caught["detector"])
+    frame = caught.assign(
+        share=caught["events_caught"] / caught["events"], place=[order.index(name) for name in caught["detector"]]
+    )
+    return frame.sort_values(["place", "fault_type"], ascending=[False, True]).reset_index(drop=True)
+
+
+def page(caught: pd.DataFrame) -> go.Figure:
+    """Return the interactive figure."""
+    detectors = list(dict.fromkeys(caught["detector"]))
+    types = sorted(caught["fault_type"].unique())
+    share, text = _grid(caught, detectors, types, "share"), _grid(caught, detectors, types, "window_recall")
+    events = _grid(caught, detectors, types, "events")
+    figure = go.Figure(
+        go.Heatmap(
+            z=share, x=[style.safe(t, 24) for t in types], y=[style.safe(d, 30) for d in detectors], zmin=0, zmax=1,
+            colorscale=_SCALE, customdata=np.dstack([text, events]), xgap=2, ygap=2,
+            colorbar={"title": {"text": "share of<br>faults caught"}, "tickformat": ".0%"},
+            hovertemplate="<b>%{y}</b>, %{x}<br>caught %{z:.0%} of %{customdata[1]:.0f} faults"
+            "<br>%{customdata[0]:.0%} of their windows alarm<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_layout(
+        xaxis={"title": {"text": "fault type"}, "tickangle": -35, "automargin": True, "type": "category"},
+        yaxis={"automargin": True, "type": "category"},
+        height=220 + 30 * len(detectors),
+    )
+    return figure
+
+
+def paper(caught: pd.DataFrame) -> PaperFigure:
+    """Return the printable figure."""
+    detectors = list(dict.fromkeys(caught["detector"]))
+    types = sorted(caught["fault_type"].unique())
+    figure, (axes,) = style.paper(1.8 + 0.6 * max(len(types), 4), 1.4 + 0.32 * len(detectors))
+    axes.grid(visible=False)
+    share = _grid(caught, detectors, types, "share")
+    image = axes.imshow(share, vmin=0, vmax=1, cmap="YlGnBu", aspect="auto", origin="lower")
+    for (y, x), value in np.ndenumerate(share):
+        if np.isfinite(value):
+            axes.text(
+                x, y, f"{value:.0%}", ha="center", va="center", fontsize=7, color="white" if value > 0.6 else "black"
+            )
+    axes.set_xticks(range(len(types)), [style.paper_text(t, 20) for t in types], rotation=35, ha="right", fontsize=7)
+    axes.set_yticks(range(len(detectors)), [style.paper_text(d) for d in detectors], fontsize=7)
+    figure.colorbar(image, ax=axes, label="share of faults caught")
+    return figure
+
+
+def _grid(caught: pd.DataFrame, detectors: list[str], types: list[str], column: str) -> np.ndarray:
+    table = caught.pivot_table(index="detector", columns="fault_type", values=column)
+    return table.reindex(index=detectors, columns=types).to_numpy(dtype=float)

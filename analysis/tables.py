@@ -1,0 +1,81 @@
+"""Tables beside the leaderboard: cost, failures, draws behind each cell, provenance."""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from analysis.load import Sweep
+
+
+def costs(sweep: Sweep, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return what a draw costs, a row for each source, detector and number of shots.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `source`, `detector`, `shots`, `fit_seconds`, `score_seconds`, `seconds` (their sum), medians over report
+        draws; `peak_host_mb`, `peak_device_mb`, largest; `trainable_parameters`; `total_hours` (all rows of the
+        cell, selection included); `estimate` and `n` of the metric.
+    """
+    key = ["source", "detector", "shots"]
+    report = sweep.report.groupby(key, as_index=False).agg(
+        fit_seconds=("fit_seconds", "median"),
+        score_seconds=("score_seconds", "median"),
+        peak_host_mb=("peak_host_mb", "max"),
+        peak_device_mb=("peak_device_mb", "max"),
+        trainable_parameters=("trainable_parameters", "max"),
+    )
+    report["seconds"] = report["fit_seconds"] + report["score_seconds"]
+    spent = sweep.rows.assign(hours=sweep.rows[["fit_seconds", "score_seconds"]].sum(axis=1) / 3600)
+    total = spent.groupby(key, as_index=False).agg(total_hours=("hours", "sum"))
+    return report.merge(total, on=key, how="left").merge(levels[[*key, "estimate", "n"]], on=key, how="left")
+
+
+def failures(sweep: Sweep) -> pd.DataFrame:
+    """Return every planned report draw without a score and every selection draw that failed, one row a reason.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `phase`, `source`, `detector`, `shots`, `status`, `reason`, `count`, `draws` (their numbers).
+    """
+    records = [
+        {"phase": "report", "source": g.source, "detector": g.detector, "shots": g.shots, "status": g.status,
+         "reason": g.reason or ("no row yet" if g.status == "missing" else ""), "draw": g.draw}
+        for g in sweep.gaps
+    ]  # fmt: skip
+    selection = sweep.failed[sweep.failed["phase"] == "select"]
+    records += selection[["phase", "source", "detector", "shots", "status", "reason", "draw"]].to_dict("records")
+    key = ["phase", "source", "detector", "shots", "status", "reason"]
+    frame = pd.DataFrame.from_records(records, columns=[*key, "draw"])
+    if frame.empty:
+        return frame.drop(columns="draw").assign(count=[], draws=[])
+    grouped = frame.groupby(key, as_index=False)
+    return grouped.agg(count=("draw", "size"), draws=("draw", lambda d: ", ".join(map(str, sorted(set(d))))))
+
+
+def evidence(sweep: Sweep, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return what the numbers rest on, a row a source: test faults, test windows, prevalence, draws."""
+    columns = ["test_events", "test_windows", "prevalence", "n"]
+    frame = levels.groupby("source", as_index=False)[columns].max()
+    folds = sweep.report.groupby("source")["fold"].nunique().rename("folds").reset_index()
+    return frame.merge(folds, on="source")
+
+
+def flatten(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, text) for every leaf of a manifest.
+
+    Examples
+    --------
+    >>> list(flatten({"versions": {"numpy": "2.4"}, "seeds": [1, 2]}))
+    [('versions.numpy', '2.4'), ('seeds', '1, 2')]
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flatten(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
+        yield name, f"{len(value)} entries"
+    elif isinstance(value, list):
+        yield name, ", ".join(map(str, value))
+    else:
+        yield name, str(value)
