@@ -1,0 +1,72 @@
+"""The contract of backends: where trials run. A backend knows neither studies nor files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrator.driver import Driver
+from orchestrator.interrupts import Interrupts
+from orchestrator.plan import TrialPlan
+from orchestrator.resources import Machine, Slots
+from trainables.data.series import LabelledSeries
+from trainables.protocol import TrialResources
+from trainables.trial import EvaluationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What trials need beside their plan; the same for all trials of a sweep.
+
+    Attributes
+    ----------
+    settings, series
+        By source name.
+    machine, slots
+        This machine, and how many trials run at once on it.
+    draw_timeout_s
+        Seconds after which a draw is ended.
+    gpu_memory_gb
+        Cap of device memory of a trial that has a GPU.
+    weights
+        See `TrialResources`.
+    """
+
+    settings: Mapping[str, EvaluationSettings]
+    series: Mapping[str, LabelledSeries]
+    machine: Machine
+    slots: Slots
+    draw_timeout_s: float
+    gpu_memory_gb: float
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    def resources(self, plan: TrialPlan) -> TrialResources:
+        """Return what one trial may use; `run_trial` sets its seed."""
+        on_gpu = plan.cell.gpu and self.slots.gpu > 0
+        return TrialResources(
+            threads=self.slots.threads,
+            device="cuda" if on_gpu else "cpu",
+            gpu_memory_gb=self.gpu_memory_gb if on_gpu else None,
+            weights=self.weights,
+        )
+
+
+class Backend(Protocol):
+    """Runs trials until the driver has none left.
+
+    For each assignment of `driver.next()`: run its draws in order, `driver.report` each, stop early if that
+    returns False, then `driver.done`; or `driver.lost` if the process that ran it is gone.
+    """
+
+    def run(self, driver: Driver, workplace: Workplace, interrupts: Interrupts) -> None:
+        """Run everything.
+
+        Raises
+        ------
+        SweepInterrupt
+            A signal arrived; draws under way have no row.
+        RunFolderError
+            A row could not be written.
+        PlanError
+            Nothing here can run the trials.
+        """
+        ...

@@ -1,0 +1,29 @@
+"""The same searcher in the calling process, one draw at a time, without Ray: the debugger works."""
+
+from orchestrator.backends.base import Workplace
+from orchestrator.driver import Driver
+from orchestrator.interrupts import Interrupts
+from trainables.watchdog import run_within
+
+
+class InlineBackend:
+    """See `Backend`. A draw that hangs in C code cannot be ended here: that would end the driver, too."""
+
+    def run(self, driver: Driver, workplace: Workplace, interrupts: Interrupts) -> None:
+        """See `Backend`."""
+        while (assignment := driver.next()) is not None:
+            plan = assignment.plan
+            source = plan.cell.source
+            for draw in assignment.draws:
+                with interrupts.may_strike():
+                    outcome = run_within(
+                        plan.request(draw),
+                        workplace.settings[source],
+                        workplace.series[source],
+                        workplace.resources(plan),
+                        timeout_s=workplace.draw_timeout_s,
+                        hard=False,
+                    )
+                if not driver.report(assignment, draw, outcome):
+                    break
+            driver.done(assignment)

@@ -1,0 +1,257 @@
+"""The driver's desk: hands out trials, takes outcomes in, and is the only writer of rows.
+
+Backends see `next`, `report`, `done` and `lost`; they know neither studies nor files.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from optuna.study import StudyDirection
+
+from orchestrator.assignments import Assignment, RacedOut, Recorded, SearchRules
+from orchestrator.callbacks.base import CellSummary, Observers
+from orchestrator.journal import StudyJournal
+from orchestrator.plan import Cell, SweepPlan, TrialPlan
+from orchestrator.results import Cell as Value
+from orchestrator.rows import SweepFacts, cell_key, draw_of, make_row, observe, read_back
+from orchestrator.search import SweepSearch
+from orchestrator.storage import RunFolder
+from trainables.metrics import METRICS
+from trainables.trial import Phase, Status, TrialOutcome
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Value]
+
+MOST_ATTEMPTS = 2
+"""A draw whose worker was lost is handed out once more; one whose program raised is not."""
+
+
+DrawKey = tuple[str, int]
+"""Trial id and draw number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The row of a draw, in short."""
+
+    phase: Phase
+    status: str
+    value: float | None
+
+
+@dataclass(slots=True)
+class _CellState:
+    """Rows of a cell, and when its first trial of this start was handed out."""
+
+    rows: dict[DrawKey, _Standing] = field(default_factory=dict)
+    started: float | None = None
+    announced: bool = False
+
+
+class Driver:
+    """One start of a sweep.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    folder
+        Where; open and locked.
+    facts
+        What all rows have in common.
+    observers
+        Who is told.
+    retry_failed
+        Draws whose last row is failed, timeout, oom or interrupted run again.
+    """
+
+    def __init__(
+        self, plan: SweepPlan, folder: RunFolder, facts: SweepFacts, observers: Observers, *, retry_failed: bool = False
+    ) -> None:
+        self.plan = plan
+        self._folder = folder
+        self._facts = facts
+        self._observers = observers
+        self._metric = plan.spec.objective.metric
+        self._cells = {cell.name: _CellState() for cell in plan.cells}
+        self._attempts: Counter[DrawKey] = Counter()
+        self._losses: Counter[DrawKey] = Counter()
+        rules = _rules(plan)
+        direction = StudyDirection.MAXIMIZE if rules.direction == "max" else StudyDirection.MINIMIZE
+        self._journal = StudyJournal(folder.path, direction, rebuild=retry_failed)
+        self._search = SweepSearch(plan.cells, rules, self._read_back(retry_failed=retry_failed), self._journal.add)
+        for cell in plan.cells:
+            self._cells[cell.name].announced = self._search.cell(cell.name).is_over
+
+    def start(self) -> None:
+        """Begin to write; until here the folder is untouched."""
+        self._journal.open()
+        for raced_out in self._search.raced_out:
+            self._write_raced_out(raced_out)
+        for cell in self.plan.cells:
+            if self._cells[cell.name].announced:
+                self._set_aside_stale_reports(cell)
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing is waiting, running or still to come."""
+        return self._search.is_over
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Rows of the plan by status."""
+        return dict(Counter(row.status for name in self._cells for row in self._counted(name)))
+
+    @property
+    def missing(self) -> int:
+        """Planned rows that do not exist."""
+        return self.plan.rows - sum(len(self._counted(name)) for name in self._cells)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Name of each cell whose report draws cannot run -> the reason."""
+        reasons = {name: self._search.cell(name).failure for name in self._cells}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    def next(self, fits: Callable[[Cell], bool] = lambda _cell: True) -> Assignment | None:
+        """Return a trial to run now, or None if there is none that fits a free slot."""
+        assignment = self._search.next(fits)
+        if assignment is not None:
+            state = self._cells[assignment.plan.cell.name]
+            state.started = state.started or time.monotonic()
+            self._observers.on_trial_start(assignment.plan)
+        return assignment
+
+    def report(self, assignment: Assignment, draw: int, outcome: TrialOutcome) -> bool:
+        """Write the row of a draw; return False if the remaining draws of its trial were raced out."""
+        plan = assignment.plan
+        row = self._write(plan, draw, outcome)
+        raced_out = self._search.record(plan, draw, observe(row, self._metric))
+        if raced_out is not None:
+            self._write_raced_out(raced_out)
+        return raced_out is None
+
+    def done(self, assignment: Assignment) -> None:
+        """Note that a trial has ended: each of its draws was reported, or it was raced out."""
+        cell = assignment.plan.cell
+        self._search.done(assignment)
+        state = self._cells[cell.name]
+        if not state.announced and self._search.cell(cell.name).is_over:
+            state.announced = True
+            self._set_aside_stale_reports(cell)
+            self._observers.on_cell_done(cell, self._summary(cell))
+
+    def lost(self, assignment: Assignment, draws: tuple[int, ...], status: Status, reason: str) -> None:
+        """Note that a worker died before it reported these draws, the first of them being under way.
+
+        That draw runs once more, unless it ran out of time; the others run in any case.
+        """
+        plan = assignment.plan
+        key = (plan.id, draws[0])
+        self._losses[key] += 1
+        if status != "timeout" and self._losses[key] < MOST_ATTEMPTS:
+            logger.warning("%s draw %d: %s; it runs once more", plan.cell.name, draws[0], reason)
+            self._attempts[key] += 1
+            self._search.requeue(Assignment(plan, draws))
+            return
+        go_on = self.report(assignment, draws[0], TrialOutcome(status=status, reason=reason))
+        if go_on and len(draws) > 1:
+            self._search.requeue(Assignment(plan, draws[1:]))
+        else:
+            self.done(assignment)
+
+    def _write(self, plan: TrialPlan, draw: int, outcome: TrialOutcome) -> Row:
+        """Put a draw on disk, tell the observers, and return its row."""
+        key = (plan.id, draw)
+        self._attempts[key] += 1
+        row = make_row(plan, draw, outcome, self._facts, self._attempts[key])
+        scores = outcome.scores if plan.phase == "report" and row["status"] == "ok" else None
+        self._folder.append(row, scores)
+        self._keep(plan.cell, row)
+        _log(plan, row, outcome.trace)
+        self._observers.on_row(plan, row, scores)
+        return row
+
+    def _write_raced_out(self, raced_out: RacedOut) -> None:
+        for draw in raced_out.draws:
+            self._write(raced_out.plan, draw, TrialOutcome(status="pruned", reason=raced_out.reason))
+
+    def _counted(self, name: str) -> list[_Standing]:
+        """Return the rows of a cell; report rows of a shorter search do not count while it is extended."""
+        rows = self._cells[name].rows.values()
+        return [row for row in rows if row.phase == "select" or not self._search.cell(name).unsearched]
+
+    def _keep(self, cell: Cell, row: Row) -> None:
+        seen = observe(row, self._metric)
+        phase: Phase = "report" if row["phase"] == "report" else "select"
+        self._cells[cell.name].rows[str(row["trial"]), draw_of(row)] = _Standing(phase, seen.status, seen.value)
+
+    def _read_back(self, *, retry_failed: bool) -> dict[str, list[Recorded]]:
+        """Return the rows of earlier starts by cell; rows of cells that are not in the plan are left alone."""
+        cells: dict[tuple[Value, ...], Cell] = {(c.detector, c.source, c.fold, c.shots): c for c in self.plan.cells}
+        recorded: dict[str, list[Recorded]] = {cell.name: [] for cell in self.plan.cells}
+        for row in self._folder.records:
+            self._attempts[str(row["trial"]), draw_of(row)] = int(row.get("attempts") or 1)
+            cell = cells.get(cell_key(row))
+            if cell is None:
+                continue
+            again = retry_failed and row["status"] not in {"ok", "pruned"}
+            recorded[cell.name].append(read_back(row, cell, self._metric, again=again))
+            if row["phase"] == "select" or row["status"] != "pruned":
+                self._keep(cell, row)
+        return recorded
+
+    def _set_aside_stale_reports(self, cell: Cell) -> None:
+        """Mark report rows of a configuration that lost the lead to a longer search, so that nobody pools them."""
+        current = {plan.id for plan in self._search.cell(cell.name).report_plans()}
+        rows = self._cells[cell.name].rows
+        stale = {key for key, row in rows.items() if row.phase == "report" and key[0] not in current}
+        for row in self._folder.records:
+            key = (str(row["trial"]), draw_of(row))
+            if key in stale:
+                kept = {name: value for name, value in row.items() if name not in METRICS}
+                reason = "set aside: another configuration won the search since"
+                self._folder.append({**kept, "status": "pruned", "reason": reason, "threshold": None})
+                del rows[key]
+
+    def _summary(self, cell: Cell) -> CellSummary:
+        state = self._cells[cell.name]
+        values = [row.value for row in state.rows.values() if row.phase == "report" and row.status == "ok"]
+        defined = [value for value in values if value is not None]
+        winner = self._search.cell(cell.name).winner
+        return CellSummary(
+            statuses=dict(Counter(row.status for row in state.rows.values())),
+            metric=self._metric,
+            parameters=winner[0] if winner else {},
+            selection=winner[1] if winner else None,
+            report=fmean(defined) if defined else None,
+            seconds=time.monotonic() - state.started if state.started is not None else 0.0,
+        )
+
+
+def _rules(plan: SweepPlan) -> SearchRules:
+    search = plan.spec.search
+    return SearchRules(
+        sampler=search.sampler,
+        seed=search.seed,
+        direction=METRICS[plan.spec.objective.metric].direction,
+        racing=search.racing,
+        draws_are_searched=plan.spec.few_shot.seeds == "searched",
+    )
+
+
+def _log(plan: TrialPlan, row: Row, trace: str) -> None:
+    """One line a draw; the full trace of a failure goes to sweep.log."""
+    cell = plan.cell
+    logger.info(
+        "%s %s: detector %s, source %s, %d shots, draw %s, seed %s: %s%s",
+        plan.phase, plan.id, cell.detector, cell.source, cell.shots, row["draw"], row["seed"], row["status"],
+        f": {row['reason']}" if row["reason"] else "",
+    )  # fmt: skip
+    if trace:
+        logger.info("trace of %s draw %s\n%s", plan.id, row["draw"], trace)

@@ -1,0 +1,208 @@
+"""run: a plan -> a run folder with rows, scores, manifest and report, and the exit code."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+
+from orchestrator.backends import Workplace, make_backend
+from orchestrator.callbacks.base import Observer, Observers, SweepSummary
+from orchestrator.callbacks.progress import Progress
+from orchestrator.driver import Driver
+from orchestrator.errors import RunFolderError
+from orchestrator.interrupts import Interrupts, SweepInterrupt
+from orchestrator.options import RunOptions
+from orchestrator.plan import SweepPlan
+from orchestrator.provenance import Provenance, manifest, provenance
+from orchestrator.resources import Machine, local_machine, plan_slots
+from orchestrator.results import read_manifest
+from orchestrator.rows import SweepFacts
+from orchestrator.storage import LOG, SPEC, RunFolder
+from orchestrator.summary import Outcome, print_summary
+from trainables.data.series import LabelledSeries
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    plan: SweepPlan,
+    series: Mapping[str, LabelledSeries],
+    run_dir: Path,
+    options: RunOptions,
+    observers: Sequence[Observer] | None = None,
+) -> int:
+    """Run what the run folder lacks and return the exit code of the command line.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    series
+        Telemetry by source name.
+    run_dir
+        The run folder: new or empty, or with `options.resume` one that exists.
+    options
+        How to run it.
+    observers
+        Who watches; default: progress on standard error, and the tracker that the sweep file asks for.
+
+    Returns
+    -------
+    int
+        0 complete; 1 complete, but some draws or the report failed; 130 or 143 after SIGINT or SIGTERM.
+
+    Raises
+    ------
+    RunFolderError
+        The folder cannot be used, or was made by other code or data (without `options.force`).
+    PlanError
+        This machine or cluster cannot run the plan.
+    """
+    started = time.monotonic()
+    audience = Observers(_default_observers(plan, run_dir, options) if observers is None else observers)
+    origin = provenance(plan)
+    interrupts = Interrupts()
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()
+    with RunFolder(run_dir, resume=options.resume) as folder:
+        driver = Driver(plan, folder, _facts(plan, series, origin), audience, retry_failed=options.retry_failed)
+        earlier = _earlier_fingerprints(folder, origin, options, nothing_to_do=driver.is_over)
+        with _log_file(run_dir), interrupts.caught():
+            started_work = not driver.is_over
+            if started_work:
+                machine = local_machine()
+                folder.write_text(SPEC, plan.spec.to_yaml())
+                folder.write_manifest(manifest(plan, origin, machine, earlier))
+                audience.on_start(plan, folder.records)
+                _work(driver, folder, _workplace(plan, series, machine), interrupts, options)
+            outcome = Outcome(driver.statuses, driver.missing, driver.failures, interrupts.exit_code)
+            report = None
+            try:
+                report, problem = _report(run_dir, interrupts)
+            finally:
+                if started_work:
+                    audience.on_finish(_summary(run_dir, outcome, started, report))
+                print_summary(run_dir, outcome, report)
+    if problem:
+        sys.stderr.write(f"{problem}\n")
+    return outcome.exit_code or int(problem is not None)
+
+
+def _work(driver: Driver, folder: RunFolder, workplace: Workplace, interrupts: Interrupts, options: RunOptions) -> None:
+    """Run what is missing; whatever happens, the rows that exist become `results.parquet`."""
+    driver.start()
+    try:
+        backend = make_backend(options.backend, address=options.address, verbose=options.verbose)
+        backend.run(driver, workplace, interrupts)
+    except SweepInterrupt:
+        logger.info("interrupted by signal %s", interrupts.arrived)
+    finally:
+        folder.write_results()
+
+
+def _report(run_dir: Path, interrupts: Interrupts) -> tuple[Path | None, str | None]:
+    """Build the report of what is there; return its path, or why there is none."""
+    if interrupts.arrived is not None:
+        return None, None
+    from analysis.errors import AnalysisError  # noqa: PLC0415  (plotting libraries take a second to import)
+    from analysis.report import build_report  # noqa: PLC0415
+
+    try:
+        with interrupts.may_strike():
+            return build_report([run_dir]), None
+    except SweepInterrupt:
+        return None, None
+    except AnalysisError as err:
+        return None, f"the rows are complete, but there is no report: {err}"
+
+
+def _earlier_fingerprints(
+    folder: RunFolder, origin: Provenance, options: RunOptions, *, nothing_to_do: bool
+) -> tuple[str, ...]:
+    """Return the fingerprints that rows of earlier starts carry.
+
+    Raises
+    ------
+    RunFolderError
+        Code, data or packages changed since, there is something to run, and nobody forces it.
+    """
+    if not options.resume:
+        return ()
+    before = read_manifest(folder.path)
+    changes = origin.changes(before)
+    if changes and not nothing_to_do and not options.force:
+        shown = "\n".join(f"  {change}" for change in changes)
+        raise RunFolderError(
+            f"{folder.path}: made by something else than what would continue it:\n{shown}\n"
+            f"undo the change, start a new run, or add --force: rows then carry another fingerprint"
+        )
+    listed = before.get("earlier_fingerprints")
+    earlier = [str(name) for name in listed] if isinstance(listed, list) else []
+    return (*earlier, str(before.get("fingerprint"))) if changes else tuple(earlier)
+
+
+def _facts(plan: SweepPlan, series: Mapping[str, LabelledSeries], origin: Provenance) -> SweepFacts:
+    return SweepFacts(
+        sweep=plan.spec.name,
+        unit=plan.spec.few_shot.unit,
+        select_on=plan.spec.search.select_on,
+        seeds=plan.spec.few_shot.seeds,
+        simulated={name: one.simulated for name, one in series.items()},
+        fingerprint=origin.fingerprint,
+    )
+
+
+def _workplace(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine) -> Workplace:
+    resources = plan.spec.resources
+    return Workplace(
+        settings=plan.settings,
+        series=series,
+        machine=machine,
+        slots=plan_slots(machine, resources),
+        draw_timeout_s=resources.draw_timeout_s,
+        gpu_memory_gb=resources.gpu_memory_gb,
+    )
+
+
+def _default_observers(plan: SweepPlan, run_dir: Path, options: RunOptions) -> list[Observer]:
+    from orchestrator.callbacks.wandb import wandb_observer  # noqa: PLC0415
+
+    tracker = wandb_observer(plan.spec.tracking.wandb, run_dir)
+    progress: Observer = Progress(quiet=options.quiet, verbose=options.verbose)
+    return [progress] if tracker is None else [progress, tracker]
+
+
+def _summary(run_dir: Path, outcome: Outcome, started: float, report: Path | None) -> SweepSummary:
+    return SweepSummary(
+        run=run_dir,
+        statuses=outcome.statuses,
+        missing=outcome.missing,
+        interrupted=outcome.interrupt_code != 0,
+        seconds=time.monotonic() - started,
+        report=report,
+    )
+
+
+@contextmanager
+def _log_file(run_dir: Path) -> Iterator[None]:
+    """Send INFO and above to sweep.log while the block runs; the console keeps its own level."""
+    root = logging.getLogger()
+    level, consoles = root.level, [(handler, handler.level) for handler in root.handlers]
+    file = logging.FileHandler(run_dir / LOG, encoding="utf-8", delay=True)
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for handler, own in consoles:
+        handler.setLevel(max(own, level))
+    root.addHandler(file)
+    root.setLevel(min(level, logging.INFO))
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(file)
+        for handler, own in consoles:
+            handler.setLevel(own)
+        file.close()

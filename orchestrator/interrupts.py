@@ -1,0 +1,66 @@
+"""SIGINT and SIGTERM: the first ends the sweep in order, the second leaves at once."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class SweepInterrupt(BaseException):
+    """The sweep was asked to end; not an `Exception`, so that no detector swallows it."""
+
+
+class Interrupts:
+    """What arrived, and where it may strike.
+
+    While the block runs, the first signal is noted (`arrived`) and raises `SweepInterrupt` only inside
+    `may_strike`, so that it never falls between a score file and its row.
+    """
+
+    def __init__(self) -> None:
+        self.arrived: int | None = None
+        self._may_strike = False
+
+    @property
+    def exit_code(self) -> int:
+        """Return 130 after SIGINT, 143 after SIGTERM, 0 otherwise."""
+        return 0 if self.arrived is None else 128 + self.arrived
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Handle the signals within the block; the handlers of before are put back after it."""
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def may_strike(self) -> Iterator[None]:
+        """Let a signal raise `SweepInterrupt` within the block: nothing is being written there."""
+        self.strike_if_arrived()
+        self._may_strike = True
+        try:
+            yield
+        finally:
+            self._may_strike = False
+
+    def strike_if_arrived(self) -> None:
+        """Raise `SweepInterrupt` if a signal has arrived."""
+        if self.arrived is not None:
+            raise SweepInterrupt
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.arrived is not None:
+            os._exit(128 + number)  # rows are whole: each was appended with one write, or is cut off on resume
+        self.arrived = number
+        sys.stderr.write("stopping: rows are kept; press Ctrl-C again to leave at once\n")
+        if self._may_strike:
+            raise SweepInterrupt

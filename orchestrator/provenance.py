@@ -1,0 +1,142 @@
+"""Where rows come from: code, data, resolved sweep file and packages, as hashes, and the hardware beside them.
+
+The fingerprint covers what can change a number. Two runs with one fingerprint may be pooled.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from orchestrator.plan import SweepPlan
+from orchestrator.resources import Machine
+from orchestrator.results import SCHEMA_VERSION
+
+PACKAGES = ("orchestrator", "trainables", "analysis")
+
+VERSIONS = (
+    "momentfm", "numpy", "optuna", "pandas", "peft", "ray", "scikit-learn", "scipy", "torch", "transformers",
+)  # fmt: skip
+"""Packages whose version can change a number."""
+
+UNCOUNTED_KEYS = ("name", "tracking", "resources", "detectors")
+"""Keys of the sweep file that are no part of its hash: they change no number, or have a part of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Parts of a fingerprint, each a mapping from a name that people understand to a hash or version."""
+
+    code: Mapping[str, str]
+    data: Mapping[str, str]
+    spec: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the hash of all parts."""
+        return _digest(json.dumps(asdict(self), sort_keys=True).encode())
+
+    def changes(self, manifest: Mapping[str, object]) -> list[str]:
+        """Return what differs from the provenance in a manifest, one line each."""
+        before = manifest.get("provenance")
+        if not isinstance(before, Mapping):
+            return ["manifest.json has no provenance"]
+        lines = []
+        for part, now in asdict(self).items():
+            old = before.get(part)
+            old = old if isinstance(old, Mapping) else {}
+            lines += [
+                f"{part} {name}: was {old.get(name, 'absent')}, is {now.get(name, 'absent')}"
+                for name in sorted({*old, *now})
+                if old.get(name) != now.get(name)
+            ]
+        return lines
+
+
+def provenance(plan: SweepPlan) -> Provenance:
+    """Return the provenance of the rows that this plan would write now."""
+    root = Path(__file__).resolve().parent.parent
+    values = plan.spec.dump()
+    shared = {name: value for name, value in values.items() if name not in UNCOUNTED_KEYS}
+    search = values["search"]
+    if isinstance(search, dict):
+        shared["search"] = {name: value for name, value in search.items() if name != "candidates"}
+    shared["threads"] = plan.spec.resources.threads
+    shared.pop("data", None)  # its content is hashed, and how it is cut is in the cells' identity
+    detectors = {
+        f"detector {name}": _digest(json.dumps(entry.dump(), sort_keys=True, default=str).encode())
+        for name, entry in plan.spec.detectors.items()
+    }
+    cut = {
+        name: repr(settings.data.model_dump(exclude={"path", "incidents"})) for name, settings in plan.settings.items()
+    }
+    return Provenance(
+        code={name: package_digest(root / name) for name in PACKAGES},
+        data=dict(plan.data_digests),
+        spec={
+            "sweep": _digest(json.dumps([shared, cut], sort_keys=True, default=str).encode()),
+            **detectors,
+        },
+        versions=dict(_versions()),
+    )
+
+
+def package_digest(folder: Path) -> str:
+    """Return the hash of every file of a package, weights included, caches left out."""
+    state = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+            state.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            state.update(hashlib.sha256(path.read_bytes()).digest())
+    return state.hexdigest()[:16]
+
+
+def manifest(plan: SweepPlan, origin: Provenance, machine: Machine, earlier: Sequence[str] = ()) -> dict[str, object]:
+    """Return `manifest.json`: fingerprint and its parts, planned cells, seeds, hardware; no host or user names.
+
+    `earlier` are the fingerprints of rows that the folder held before code or data changed.
+    """
+    cells = [
+        {
+            "detector": cell.detector, "source": cell.source, "fold": cell.fold, "shots": cell.shots,
+            "candidates": cell.candidates, "selection_draws": list(cell.selection_draws),
+            "report_draws": list(cell.report_draws),
+        }
+        for cell in plan.cells
+    ]  # fmt: skip
+    return {
+        "sweep": plan.spec.name,
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": origin.fingerprint,
+        "earlier_fingerprints": list(earlier),
+        "provenance": asdict(origin),
+        "versions": dict(origin.versions),
+        "hardware": {
+            "cpus": machine.cpus,
+            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+            "gpus": [{"name": gpu.name, "memory_gb": round(gpu.total_gb, 1)} for gpu in machine.gpus],
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "seeds": {"search": plan.spec.search.seed},
+        "rows": plan.rows,
+        "cells": cells,
+    }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "python", platform.python_version()
+    for name in VERSIONS:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue  # the baselines run without it
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

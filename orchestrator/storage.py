@@ -1,0 +1,152 @@
+"""RunFolder: layout, lock and the only writer of a run folder.
+
+The lock is `flock` on `rows.jsonl`: it goes with the process, however that ends, and leaves no file behind.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from orchestrator.errors import RunFolderError
+from orchestrator.results import Cell, read_records, row_line, write_parquet, write_scores
+from trainables.trial import WindowScores
+
+ROWS = "rows.jsonl"
+SPEC = "spec.yaml"
+MANIFEST = "manifest.json"
+JOURNAL = "optuna.journal"
+LOG = "sweep.log"
+
+
+class RunFolder:
+    """An open run folder: locked, ready to append rows. Use as a context manager.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    resume
+        True: it exists and is continued. False: it must not exist, or be empty.
+
+    Raises
+    ------
+    RunFolderError
+        The folder cannot be made, is not empty, is no run folder, is in use by another driver, or holds rows of
+        a newer schema or lines that are not rows. Nothing in it is changed then.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        if resume:
+            _check_is_run_folder(path)
+        else:
+            _make_empty_folder(path)
+        self._rows = self._open_and_lock()
+        try:
+            self.records = read_records(self.path)
+            """Rows at the time of opening, one a draw, in the order in which they were first written."""
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the lock back."""
+        os.close(self._rows)
+
+    def append(self, row: Mapping[str, Cell], scores: WindowScores | None = None) -> None:
+        """Write the scores, then the row; both are on disk when this returns.
+
+        Raises
+        ------
+        RunFolderError
+            The disk is full or read-only; the folder holds no half row.
+        """
+        try:
+            if scores is not None:
+                write_scores(self.path, str(row["trial"]), int(row["draw"] or 0), scores)
+            self._cut_partial_line()
+            end = os.fstat(self._rows).st_size
+            try:
+                _write_all(self._rows, (row_line(row) + "\n").encode())
+                os.fsync(self._rows)
+            except OSError:
+                os.ftruncate(self._rows, end)
+                raise
+        except OSError as err:
+            raise RunFolderError(f"{self.path}: cannot write: {err.strerror}; free space, then --resume it") from err
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of the folder atomically."""
+        path = self.path / name
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        except OSError as err:
+            raise RunFolderError(f"{path}: cannot write: {err.strerror}") from err
+
+    def write_manifest(self, manifest: Mapping[str, object]) -> None:
+        """Write `manifest.json`."""
+        self.write_text(MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+    def write_results(self) -> Path:
+        """Write `results.parquet` from the rows and return its path."""
+        return write_parquet(self.path)
+
+    def _open_and_lock(self) -> int:
+        path = self.path / ROWS
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as err:
+            raise RunFolderError(f"{self.path}: cannot write there: {err.strerror}") from err
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            os.close(descriptor)
+            if err.errno in {errno.EAGAIN, errno.EACCES}:
+                raise RunFolderError(f"{self.path}: in use by another sweep; wait for it, or end it first") from err
+            raise RunFolderError(f"{self.path}: cannot lock: {err.strerror}") from err
+        return descriptor
+
+    def _cut_partial_line(self) -> None:
+        """Remove a last line without its end: the driver died while appending it."""
+        size = os.fstat(self._rows).st_size
+        if size == 0 or os.pread(self._rows, 1, size - 1) == b"\n":
+            return
+        os.ftruncate(self._rows, (self.path / ROWS).read_bytes().rfind(b"\n") + 1)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte: a nearly full disk takes a part first and fails then."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _check_is_run_folder(path: Path) -> None:
+    if not path.is_dir():
+        raise RunFolderError(f"{path}: no such run folder")
+    missing = [name for name in (ROWS, SPEC, MANIFEST) if not (path / name).is_file()]
+    if missing:
+        raise RunFolderError(f"{path}: not a run folder: {', '.join(missing)} missing")
+
+
+def _make_empty_folder(path: Path) -> None:
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(f"{path}: exists and is not empty; choose another --output, or --resume {path}")
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise RunFolderError(f"{path}: cannot make the folder: {err.strerror}") from err
