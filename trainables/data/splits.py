@@ -4,6 +4,7 @@ Parts are drawn as a territory: one part code a row. A window belongs to a part 
 covers has that code, so two parts never share a row: the purge between parts is the window itself.
 """
 
+import itertools
 import re
 from typing import Final
 
@@ -235,4 +236,4 @@ def _deal_named(what: str, count: int, split: SplitSettings, fold: int) -> NDArr
 
 def _segment_slices(series: LabelledSeries) -> list[slice]:
     edges = np.searchsorted(series.segment, np.arange(len(series.segments) + 1))
-    return [slice(int(start), int(stop)) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(start), int(stop)) for start, stop in itertools.pairwise(edges)]

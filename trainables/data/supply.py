@@ -28,8 +28,10 @@ def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: 
     longest = int(np.bincount(series.segment).max())
     if longest < settings.data.window:
         return [
-            f"{who}: data.window is {settings.data.window} steps, the longest of {len(series.segments)} segments "
-            f"has {longest} rows; choose a smaller window"
+            (
+                f"{who}: data.window is {settings.data.window} steps, the longest of {len(series.segments)} segments "
+                f"has {longest} rows; choose a smaller window"
+            )
         ]
     problems: list[str] = []
     for fold in range(settings.split.folds):

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import re
 import warnings
 from pathlib import Path
@@ -47,8 +48,8 @@ def read_csv(path: Path) -> FileColumns:
 
 
 def _first_lines(path: Path) -> list[str]:
-    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-    with opened as file:
+    raw = path.open("rb")
+    with raw, io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw, "utf-8-sig") as file:
         lines = [line.rstrip("\r\n") for line, _ in zip(file, range(_SAMPLE_LINES), strict=False)]
     if not any(line.strip() for line in lines):
         raise DataError(f"{path}: the file is empty; a header line and rows are needed")

@@ -86,8 +86,8 @@ def read_types(
         if wrong.any():
             row = int(wrong.argmax())
             raise DataError(
-                f"{where}: {line(row)}: label says {'fault' if label else NORMAL}, fault_type {text[row]!r} says {says} "
-                f"({int(wrong.sum())} such rows)"
+                f"{where}: {line(row)}: label says {'fault' if label else NORMAL}, "
+                f"fault_type {text[row]!r} says {says} ({int(wrong.sum())} such rows)"
             )
     types = np.where(labels == 1, np.where(blank, from_labels, text), "")
     kinds = set(types[labels == 1].tolist())

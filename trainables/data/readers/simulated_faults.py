@@ -12,6 +12,8 @@ ROUND_ROWS = 2500
 MIN_ROUNDS = 4
 MIN_PITCH = 80
 """Fewest rows from one fault to the next: short series hold fewer fault types, not faster ones."""
+PRONE_SERVICES = 2
+"""Services that a fault type may strike: some code has the slow queries, some pods the tight memory."""
 RECOVERY_TIME = 4.0
 """Rows in which a fault's trace falls to 1/e after it ends."""
 
@@ -49,6 +51,7 @@ def schedule(rows: int, rng: np.random.Generator) -> list[Injection]:
     rounds = max(MIN_ROUNDS, rows // ROUND_ROWS)
     round_rows = rows // rounds
     count = min(len(FAULT_TYPES), max(1, round_rows // MIN_PITCH))
+    prone = {kind: rng.permutation(len(SERVICES))[:PRONE_SERVICES] for kind in range(len(FAULT_TYPES))}
     chosen = sorted(rng.permutation(len(FAULT_TYPES))[:count].tolist())
     pitch = round_rows // count
     scale = min(1.0, pitch / 150)
@@ -56,11 +59,11 @@ def schedule(rows: int, rng: np.random.Generator) -> list[Injection]:
     for number in range(rounds):
         for place, kind in enumerate(rng.permutation(chosen).tolist()):
             slot = number * round_rows + place * pitch
-            injections.append(_injection(FAULT_TYPES[kind], slot, pitch, scale, rng))
+            injections.append(_injection(FAULT_TYPES[kind], prone[kind], slot, pitch, scale, rng))
     return injections
 
 
-def _injection(fault_type: str, slot: int, pitch: int, scale: float, rng: np.random.Generator) -> Injection:
+def _injection(fault_type: str, prone: NDArray[np.int64], slot: int, pitch: int, scale: float, rng: np.random.Generator) -> Injection:
     length = round((30 + 30 * rng.beta(1.0, 3.0)) * scale)
     recovery = round(rng.integers(12, 22) * scale)
     late_start, late_stop = int(rng.integers(0, 5)), int(rng.integers(-3, 4))
@@ -69,7 +72,7 @@ def _injection(fault_type: str, slot: int, pitch: int, scale: float, rng: np.ran
     noise = rng.normal(0, 1, length + recovery)
     return Injection(
         fault_type=fault_type,
-        service=int(rng.integers(len(SERVICES))),
+        service=int(rng.choice(prone)),
         severity=float(rng.uniform(*SEVERITY)),
         start=start,
         stop=stop,
@@ -81,7 +84,8 @@ def _injection(fault_type: str, slot: int, pitch: int, scale: float, rng: np.ran
     )
 
 
-SEVERITY = (0.6, 2.0)
+SEVERITY = (1.0, 2.1)
+"""Multiplies a fault's effect; tuned so that a Random Forest on 500 shots reaches about 0.6 average precision."""
 
 Effect = Callable[[Disturbance, slice, Injection, NDArray[np.float64]], None]
 

@@ -103,6 +103,9 @@ class Disturbance:
             for service in (7, 10):
                 self.cpu[start : start + 40, service] += 12
                 self.slowness[start : start + 40, service] *= 1.25
+        for _ in range(rows // 70):  # a client with wrong requests: errors and nothing else
+            start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
+            self.errors[start : start + int(rng.integers(4, 30)), service] += 0.05 * rng.exponential(1)
         for _ in range(rows // 150):  # passing hiccups of one service, shorter than faults
             start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
             length, size = int(rng.integers(1, 8)), rng.exponential(0.5)
@@ -118,7 +121,7 @@ def simulate(disturbance: Disturbance, rng: np.random.Generator) -> NDArray[np.f
     busy = np.minimum(utilisation, 0.97)
     service_ms = SERVICE_MS * d.slowness * np.exp(_walk(rng, rows, 0.0015))
     own_ms = service_ms * (1 + 0.6 * busy**2 / (1 - busy)) * _noise(rng, rows, 0.07, 0.5) + d.delay_ms
-    own_errors = 0.002 * _noise(rng, rows, 0.6, 0.3) + d.errors + 0.2 * np.maximum(0, utilisation - 0.95)
+    own_errors = 0.002 * _noise(rng, rows, 0.35, 0.3) + d.errors + 0.2 * np.maximum(0, utilisation - 0.95)
     latency, tail, errors = own_ms.copy(), own_ms * 3.2 + d.pause, own_errors.copy()
     for caller in range(len(SERVICES) - 1, -1, -1):  # callees come after callers, so their values are final
         for name, calls in CALLS[SERVICES[caller]].items():
@@ -133,7 +136,7 @@ def simulate(disturbance: Disturbance, rng: np.random.Generator) -> NDArray[np.f
         "requests_per_s": rate,
         "latency_mean_ms": latency,
         "latency_p99_ms": tail * _noise(rng, rows, 0.22, 0.2),
-        "errors_percent": 100 * rng.poisson(errors * rate * 15) / np.maximum(1, rate * 15),
+        "errors_percent": np.minimum(100, 100 * errors * _noise(rng, rows, 0.35, 0.3)),
         "cpu_percent": np.clip(4 + 78 * utilisation * _noise(rng, rows, 0.06, 0.6) + d.cpu, 0.5, 100),
         "memory_mb": _memory(d, rng),
         "network_kb_per_s": rate * 3.5 * d.network * _noise(rng, rows, 0.08, 0.4),

@@ -112,7 +112,9 @@ def _read_parquet(path: Path) -> FileColumns:
     values = np.empty((len(frame), len(features)), dtype=np.float32)
     for position, name in enumerate(features):
         values[:, position] = _numeric(where, name, frame[name])
-    text = {name: _as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP}
+    text: dict[str, NDArray[np.object_]] = {
+        name: _as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP
+    }
     return FileColumns(where, tuple(features), values, _stamps(frame[TIMESTAMP]), text, line)
 
 
