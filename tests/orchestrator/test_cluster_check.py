@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orchestrator.cluster import app, check_cluster
+from orchestrator.cluster_check import app, check_cluster
 from orchestrator.errors import SpecError
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def test_the_shipped_file_is_accepted_and_states_the_four_keys_at_column_0():
 
 def test_the_check_needs_neither_a_cloud_library_nor_a_key():
     code = (
-        "import sys; from pathlib import Path; from orchestrator.cluster import check_cluster;"
+        "import sys; from pathlib import Path; from orchestrator.cluster_check import check_cluster;"
         "check_cluster(Path('cluster.yaml'));"
         "assert not {'boto3', 'botocore', 'googleapiclient'} & set(sys.modules)"
     )
@@ -163,3 +163,11 @@ def test_the_command_exits_with_0_and_2_and_says_why(tmp_path):
     assert "cluster.yaml: Ray accepts it" in good.output
     assert 2 == bad.exit_code
     assert "missing.yaml: cannot be read: No such file or directory" in bad.output
+
+
+def test_the_documented_command_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cluster", "check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.endswith("cluster.yaml: Ray accepts it\n")
