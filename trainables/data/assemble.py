@@ -78,7 +78,7 @@ def assemble(raw: RawColumns, name: str, *, simulated: bool = False, notes: tupl
     Raises
     ------
     DataError
-        Fewer than two rows, or two rows of one segment with the same time and different values.
+        Fewer than two rows, two rows of one segment with the same time and different values, or no value at all.
     """
     said = list(notes)
     raw, code, names = _in_order(raw, said)
@@ -86,20 +86,16 @@ def assemble(raw: RawColumns, name: str, *, simulated: bool = False, notes: tupl
     if len(raw) < 2:
         raise DataError(f"{raw.where}: {len(raw)} row(s); at least 2 rows of telemetry are needed")
     code, names, step_s = _split_at_gaps(raw, code, names, said)
-    values, infinite = raw.values, np.isinf(raw.values)
-    if infinite.any():
-        counts = infinite.sum(axis=0)
-        listed = ", ".join(f"{raw.columns[i]} ({counts[i]})" for i in np.flatnonzero(counts)[:8])
-        said.append(f"{int(counts.sum())} infinite values taken as missing: {listed}.")
-        values = np.where(infinite, np.float32(np.nan), values)
+    raw = replace(raw, values=_finite_or_missing(raw, said))
+    raw = _without_empty_columns(raw, said)
     event, events = find_events(raw.labels, raw.fault_type, raw.service, code)
     unlabelled = int((raw.labels == UNLABELLED).sum())
     if 0 < unlabelled < len(raw):
-        said.append(f"{unlabelled} rows have no label; they are neither trained nor scored on.")
+        said.append(f"{_count(unlabelled, 'row')} without a label: neither trained nor scored on.")
     return LabelledSeries(
         name=name,
         timestamps=raw.timestamps,
-        values=values,
+        values=raw.values,
         columns=raw.columns,
         labels=raw.labels,
         event=event,
@@ -156,7 +152,7 @@ def _in_order(raw: RawColumns, said: list[str]) -> tuple[RawColumns, NDArray[np.
     later = stamps[1:] >= stamps[:-1]
     backwards = int((~later & (code[1:] == code[:-1])).sum())
     if backwards:
-        said.append(f"Rows were not in order of time ({backwards} steps backwards); they were sorted.")
+        said.append(f"Rows were not in order of time ({_count(backwards, 'step')} backwards); they were sorted.")
     order = np.lexsort((stamps, code))
     if np.array_equal(order, np.arange(len(order))):
         return raw, code, ordered_names
@@ -197,7 +193,7 @@ def _without_repeats(
             f"({int((~equal).sum())} such rows); one row per time and segment is needed: "
             "merge them, or tell parallel sources apart in a column named segment"
         )
-    said.append(f"{len(later)} rows that repeat another one exactly were dropped.")
+    said.append(f"{_count(len(later), 'row')} that repeat another one exactly: dropped.")
     keep = np.flatnonzero(~repeats)
     return raw.take(keep), code[keep]
 
@@ -221,12 +217,14 @@ def _split_at_gaps(
     if gap.any():
         worst = int(np.argmax(np.where(gap, step, -1)))
         said.append(
-            f"{int(gap.sum())} gaps longer than {GAP_STEPS} steps split segments "
+            f"{_count(int(gap.sum()), 'gap')} longer than {GAP_STEPS} steps: a new segment starts after each "
             f"(longest {step[worst]:g} s after {_text(raw.timestamps[worst])})."
         )
     odd = inside & ~gap & (np.abs(step - expected) > IRREGULAR * expected)
     if odd.any():
-        said.append(f"{int(odd.sum())} steps differ from the median step of {overall:g} s by more than half of it.")
+        said.append(
+            f"Irregular sampling: {int(odd.sum())} of {int(inside.sum())} steps more than half off {overall:g} s."
+        )
     if len(np.unique(of_segment)) > 1 and of_segment.max() > (1 + IRREGULAR) * of_segment.min():
         said.append(f"Segments are sampled at different steps, from {of_segment.min():g} s to {of_segment.max():g} s.")
     starts_new = np.ones(len(code), dtype=bool)
@@ -238,6 +236,35 @@ def _split_at_gaps(
         piece = pieces[int(old)] = pieces.get(int(old), 0) + 1
         new_names.append(names[old] if piece == 1 else f"{names[old]}#{piece}")
     return new_code, tuple(new_names), overall
+
+
+def _finite_or_missing(raw: RawColumns, said: list[str]) -> NDArray[np.float32]:
+    """Return the values with infinities as missing."""
+    infinite = np.isinf(raw.values)
+    if not infinite.any():
+        return raw.values
+    counts = infinite.sum(axis=0)
+    listed = ", ".join(f"{raw.columns[i]} ({counts[i]})" for i in np.flatnonzero(counts)[:8])
+    said.append(f"{_count(int(counts.sum()), 'infinite value')} taken as missing: {listed}.")
+    return np.where(infinite, np.float32(np.nan), raw.values)
+
+
+def _without_empty_columns(raw: RawColumns, said: list[str]) -> RawColumns:
+    """Drop columns without a single value."""
+    empty = np.isnan(raw.values).all(axis=0)
+    if not empty.any():
+        return raw
+    names = [raw.columns[i] for i in np.flatnonzero(empty)]
+    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    if empty.all():
+        raise DataError(f"{raw.where}: every feature column is empty ({listed})")
+    said.append(f"{_count(len(names), 'column')} without any value: dropped ({listed}).")
+    kept = np.flatnonzero(~empty)
+    return replace(raw, values=raw.values[:, kept], columns=tuple(raw.columns[i] for i in kept))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _text(stamp: np.datetime64) -> str:

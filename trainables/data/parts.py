@@ -96,6 +96,7 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
     scaler, notes = fit_scaler(series.values, series.columns, cut.fitted_on, data.normalise, data.missing)
     table = scaler.apply(series.values, series.segment)
     table.flags.writeable = False
+    notes += _coverage_notes(series, cut, data.window)
     if cut.territory is None:
         notes += ("Windows were dealt at random (split.by: random_windows): parts share rows and faults, no audit.",)
 
@@ -151,6 +152,19 @@ def cut_windows(series: LabelledSeries, settings: "EvaluationSettings", fold: in
         test=thin(np.flatnonzero(whole & (part == TEST) & at_score & usable), caps.test),
         fitted_on=fitted_on,
     )
+
+
+def _coverage_notes(series: LabelledSeries, cut: Cut, length: int) -> tuple[str, ...]:
+    """Say which segments and faults no window stands for."""
+    notes = []
+    short = int((np.bincount(series.segment) < length).sum())
+    if short:
+        notes.append(f"{short} of {len(series.segments)} segments are shorter than a window of {length} steps.")
+    seen = np.unique(series.event[np.concatenate([cut.pool, cut.validation, cut.test])])
+    unseen = len(series.events) - int((seen >= 0).sum())
+    if unseen:
+        notes.append(f"{unseen} of {len(series.events)} faults have no window in their part and are not counted.")
+    return tuple(notes)
 
 
 def thin(ends: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:

@@ -53,7 +53,8 @@ def _lacks(series: LabelledSeries, settings: "EvaluationSettings", cut: Cut, sho
             lacks.append(f"the {name} part has no trusted window of {length} steps")
         elif y.min() == y.max():
             only, missing = ("normal", "faulty") if y[0] == 0 else ("faulty", "normal")
-            lacks.append(f"the {name} part has {len(ends)} {only} windows of {length} steps and no {missing} one")
+            hint = "; a smaller data.score_stride may help" if name != "support" and missing == "faulty" else ""
+            lacks.append(f"the {name} part has {len(ends)} {only} windows of {length} steps and no {missing} one{hint}")
     if not len(cut.reference):
         lacks.append(f"the support part has no window of {length} steps for the reference")
     if settings.few_shot.shortage == "cap" or not len(cut.pool):
@@ -61,10 +62,18 @@ def _lacks(series: LabelledSeries, settings: "EvaluationSettings", cut: Cut, sho
     pool = _bare_pool(series, cut, length)
     for count in sorted(set(shots)):
         try:
-            draw_support(pool, source=series.name, shots=count, draw=0, few_shot=settings.few_shot)
+            for draw in _draws(settings):
+                draw_support(pool, source=series.name, shots=count, draw=draw, few_shot=settings.few_shot)
         except ProtocolError as err:
             lacks.append(str(err))
     return lacks
+
+
+def _draws(settings: "EvaluationSettings") -> tuple[int, ...]:
+    """Return the draws to try: faults differ in length, so with `unit: events` each draw needs other numbers."""
+    few_shot = settings.few_shot
+    draws = few_shot.selection_seeds.draws + few_shot.report_seeds.draws
+    return draws if few_shot.unit == "events" else draws[:1]
 
 
 def _bare_pool(series: LabelledSeries, cut: Cut, length: int) -> LabelledWindows:

@@ -19,6 +19,7 @@ MISSING_TOKENS = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "na", "null", "NU
 
 _CHUNK_ROWS = 50_000
 _SAMPLE_LINES = 50
+_TAIL_BYTES = 1 << 18
 
 
 def read_csv(path: Path) -> FileColumns:
@@ -35,6 +36,7 @@ def read_csv(path: Path) -> FileColumns:
         separator, decimal = _dialect(where, sample)
         names = [name.strip() for name in next(csv.reader(sample[:1], delimiter=separator))]
         check_header(where, names)
+        _check_last_line(path, separator, names)
         return _read(path, names, separator, decimal)
     except UnicodeDecodeError as err:
         raise DataError(f"{where}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz") from err
@@ -42,7 +44,7 @@ def read_csv(path: Path) -> FileColumns:
         raise DataError(f"{where}: the name says gzip, but the content does not unpack: {err}") from err
     except pd.errors.ParserError as err:
         said = re.sub(r"\s+", " ", str(err)).removeprefix("Error tokenizing data. C error: ")
-        raise DataError(f"{where}: {said}; every line needs as many values as the header") from err
+        raise DataError(f"{where}: {said.strip()}; every line needs as many values as the header") from err
     except pd.errors.ParserWarning as err:
         raise DataError(f"{where}: the rows have more values than the header has names ({len(names)})") from err
 
@@ -95,6 +97,8 @@ def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileCol
             chunksize=_CHUNK_ROWS,
         )
         for chunk in chunks:
+            if not len(chunk):
+                continue
             first = int(chunk.index[0]) + 2  # the header is line 1
             values = _numbers(where, chunk, features, first)
             text = {name: _stripped(chunk[name]) for name in meanings}
@@ -116,6 +120,19 @@ def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileCol
         text=columns,
         line=lambda row: f"line {line[row]}",
     )
+
+
+def _check_last_line(path: Path, separator: str, names: list[str]) -> None:
+    """Refuse a last line with fewer values than the header: the file was cut off. (pandas fills such lines.)"""
+    if path.suffix == ".gz":
+        return  # a cut gzip file does not unpack
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    found = len(next(csv.reader([last], delimiter=separator), []))
+    if found < len(names) and last != lines[0]:  # else one line longer than the tail
+        raise DataError(f"{path}: the last line has {found} values, the header {len(names)}; is the file cut off?")
 
 
 def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -> NDArray[np.float32]:

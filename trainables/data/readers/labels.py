@@ -147,10 +147,11 @@ def _complaint(
         hint = f", did you mean {near[0]}?" if near and near[0] != _word(values[number]) else ""
         listed.append(f"{values[number]!r} ({line(first[number])}{hint})")
     more = f" and {len(wrong) - 10} more" if len(wrong) > 10 else ""
-    why = "mixes 0/1 or general words for a fault with names of fault types" if mixed else "is not understood"
+    mixture = "; it mixes 0/1 or general words for a fault with names of fault types" if mixed else ""
     return (
-        f"{where}: column {column!r} {why}: {', '.join(listed)}{more}; write 0 or 1, true or false, normal or fault, "
-        "or normal and the names of fault types; leave a row blank if it is not labelled"
+        f"{where}: column {column!r} has values that are not understood: {', '.join(listed)}{more}{mixture}; "
+        "write 0 or 1, true or false, normal or fault, or normal and the names of fault types; "
+        "leave a row blank if it is not labelled"
     )
 
 

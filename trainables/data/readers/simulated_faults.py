@@ -63,7 +63,9 @@ def schedule(rows: int, rng: np.random.Generator) -> list[Injection]:
     return injections
 
 
-def _injection(fault_type: str, prone: NDArray[np.int64], slot: int, pitch: int, scale: float, rng: np.random.Generator) -> Injection:
+def _injection(
+    fault_type: str, prone: NDArray[np.int64], slot: int, pitch: int, scale: float, rng: np.random.Generator
+) -> Injection:
     length = round((30 + 30 * rng.beta(1.0, 3.0)) * scale)
     recovery = round(rng.integers(12, 22) * scale)
     late_start, late_stop = int(rng.integers(0, 5)), int(rng.integers(-3, 4))

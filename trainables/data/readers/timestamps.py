@@ -13,6 +13,9 @@ from trainables.errors import DataError
 _UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))
 """Epoch numbers below each bound are taken in that unit (1e11 s is the year 5138, 1e11 ms is 1973)."""
 
+_EARLIEST, _LATEST = pd.Timestamp("1900-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC")
+"""Telemetry from outside these years is a misread number, not a time."""
+
 _OFFSET = re.compile(r"\d[T ]\d{2}(?::?\d{2})?(?::?\d{2})?(?:[.,]\d+)?\s*(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)$")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
@@ -63,8 +66,15 @@ def _from_epoch(numbers: NDArray[np.generic], where: str, line: Line, column: st
     missing = ~np.isfinite(values.astype(np.float64))
     if missing.any():
         raise DataError(f"{where}: {line(int(missing.argmax()))}: {column} is empty; every row needs a time")
-    size = float(np.abs(values.astype(np.float64)).max())
+    sizes = np.abs(values.astype(np.float64))
+    size = float(sizes.max())
     unit = next(name for bound, name in _UNITS if size < bound)
+    if size / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit] > _LATEST.timestamp():
+        row = int(sizes.argmax())
+        raise DataError(
+            f"{where}: {line(row)}: {column} {values[row]} would be after the year 2200 in {unit}; "
+            "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
+        )
     if values.dtype.kind == "f":
         per_unit = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}[unit]
         whole = np.round(values.astype(np.float64) * per_unit).astype(np.int64)
@@ -75,33 +85,39 @@ def _from_epoch(numbers: NDArray[np.generic], where: str, line: Line, column: st
 def _from_iso(
     text: list[str], timezone: str | None, zone: ZoneInfo, where: str, line: Line, column: str
 ) -> NDArray[np.datetime64]:
+    values = pd.Series(text, dtype="object")
+    aware = _parsed(values, where, line, column)
     found = [_OFFSET.search(value) for value in text]
     offsets = np.asarray([_normal_offset(match[1]) if match else "" for match in found], dtype=object)
-    naive = offsets == ""
-    if naive.any() and not naive.all() and timezone is None:
+    naive = np.asarray(offsets == "", dtype=bool)
+    if timezone is None:
+        _check_one_kind(text, offsets, naive, where, line, column)
+    utc = aware.dt.tz_localize(None).dt.as_unit("ns").to_numpy()
+    if naive.any() and zone.key != "UTC":
+        rows = np.flatnonzero(naive)
+        own = aware.iloc[rows].dt.tz_localize(None)
+        utc = utc.copy()
+        utc[rows] = _localised(own, zone, where, lambda row: line(int(rows[row])), column)
+    return np.asarray(utc, dtype="datetime64[ns]")
+
+
+def _check_one_kind(
+    text: list[str], offsets: NDArray[np.object_], naive: NDArray[np.bool_], where: str, line: Line, column: str
+) -> None:
+    """Refuse times with and without an offset, and offsets that differ."""
+    if naive.any() and not naive.all():
         with_offset, without = int((~naive).argmax()), int(naive.argmax())
         raise DataError(
             f"{where}: {column} has an offset in {line(with_offset)} ({text[with_offset]}) and none in {line(without)} "
             f"({text[without]}); set data.timezone to the zone of those without, or write all in UTC"
         )
     kinds = list(dict.fromkeys(offsets[~naive]))
-    if len(kinds) > 1 and timezone is None:
-        first, other = (int((offsets == kind).argmax()) for kind in kinds[:2])
+    if len(kinds) > 1:
+        first, other = (int(np.asarray(offsets == kind).argmax()) for kind in kinds[:2])
         raise DataError(
             f"{where}: {column} has different offsets, {text[first]} in {line(first)} and {text[other]} in "
             f"{line(other)}; if both are right (a clock change), set data.timezone; otherwise write all in UTC"
         )
-    utc = np.empty(len(text), dtype="datetime64[ns]")
-    values = np.asarray(text, dtype=object)
-    if naive.any():
-        rows = np.flatnonzero(naive)
-        parsed = _parsed(values[rows], where, lambda row: line(int(rows[row])), column, utc=False)
-        utc[rows] = _localised(parsed, zone, where, lambda row: line(int(rows[row])), column)
-    if not naive.all():
-        rows = np.flatnonzero(~naive)
-        parsed = _parsed(values[rows], where, lambda row: line(int(rows[row])), column, utc=True)
-        utc[rows] = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
-    return utc
 
 
 def _normal_offset(offset: str) -> str:
@@ -111,15 +127,14 @@ def _normal_offset(offset: str) -> str:
     return (digits if len(digits) == 5 else digits + "00").replace("-0000", "+0000")
 
 
-def _parsed(
-    values: NDArray[np.object_], where: str, line: Line, column: str, *, utc: bool
-) -> "pd.Series[pd.Timestamp]":
-    parsed = pd.Series(pd.to_datetime(pd.Series(values), format="ISO8601", utc=utc, errors="coerce"))
-    bad = parsed.isna().to_numpy()
+def _parsed(values: "pd.Series[str]", where: str, line: Line, column: str) -> "pd.Series[pd.Timestamp]":
+    """Return times in UTC, those without an offset as if they were in it."""
+    parsed = pd.Series(pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce"))
+    bad = (parsed.isna() | (parsed < _EARLIEST) | (parsed > _LATEST)).to_numpy()
     if bad.any():
         row = int(bad.argmax())
         raise DataError(
-            f"{where}: {line(row)}: {column} {values[row]!r} is not a time; "
+            f"{where}: {line(row)}: {column} {values.iloc[row]!r} is not a time; "
             "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
         )
     return parsed
