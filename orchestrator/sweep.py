@@ -56,9 +56,7 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
     console = Console()
     if not console.is_terminal:
         console.width = 200  # a file has no width: nothing is cut or wrapped there
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    _configure_logging(logging.DEBUG if verbose else logging.WARNING)
     options = RunOptions(backend, address, quiet, verbose, resume is not None, retry_failed, extend, force)
     try:
         _refuse_combinations(options, spec=spec, output=output, overrides=overrides)
@@ -92,6 +90,12 @@ def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, 
 
 def _load(spec: SweepSpec) -> Mapping[str, LabelledSeries]:
     return {source.source_name: load_source(source) for source in spec.sources}
+
+
+def _configure_logging(level: int) -> None:
+    console = logging.StreamHandler()
+    console.setLevel(level)  # of its own: libraries log INFO that only sweep.log should hold
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[console])
 
 
 def _refuse_combinations(options: RunOptions, **only_new: object) -> None:
