@@ -146,15 +146,15 @@ class Driver:
             self._set_aside_stale_reports(cell)
             self._observers.on_cell_done(cell, self._summary(cell))
 
-    def lost(self, assignment: Assignment, draws: tuple[int, ...], status: Status, reason: str) -> None:
+    def lost(self, assignment: Assignment, draws: tuple[int, ...], status: Status, reason: str, *, again: bool) -> None:
         """Note that a worker died before it reported these draws, the first of them being under way.
 
-        That draw runs once more, unless it ran out of time; the others run in any case.
+        With `again` that draw runs once more, at most `MOST_ATTEMPTS` times; the others run in any case.
         """
         plan = assignment.plan
         key = (plan.id, draws[0])
         self._losses[key] += 1
-        if status != "timeout" and self._losses[key] < MOST_ATTEMPTS:
+        if again and self._losses[key] < MOST_ATTEMPTS:
             logger.warning("%s draw %d: %s; it runs once more", plan.cell.name, draws[0], reason)
             self._attempts[key] += 1
             self._search.requeue(Assignment(plan, draws))

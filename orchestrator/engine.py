@@ -66,8 +66,7 @@ def run(
     audience = Observers(_default_observers(plan, run_dir, options) if observers is None else observers)
     origin = provenance(plan)
     interrupts = Interrupts()
-    optuna.logging.disable_default_handler()
-    optuna.logging.enable_propagation()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with RunFolder(run_dir, resume=options.resume) as folder:
         driver = Driver(plan, folder, _facts(plan, series, origin), audience, retry_failed=options.retry_failed)
         earlier = _earlier_fingerprints(folder, origin, options, nothing_to_do=driver.is_over)

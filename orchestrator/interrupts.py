@@ -34,13 +34,17 @@ class Interrupts:
     def caught(self) -> Iterator[None]:
         """Handle the signals within the block; the handlers of before are put back after it."""
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS:
-            signal.signal(number, self._handle)
+        self.install()
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Take the signals, again if a library took them meanwhile."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
 
     @contextmanager
     def may_strike(self) -> Iterator[None]:

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from orchestrator.driver import Driver
 from orchestrator.interrupts import Interrupts
-from orchestrator.plan import TrialPlan
+from orchestrator.plan import Cell
 from orchestrator.resources import Machine, Slots
 from trainables.data.series import LabelledSeries
 from trainables.protocol import TrialResources
 from trainables.trial import EvaluationSettings
+
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,16 @@ class Workplace:
     gpu_memory_gb: float
     weights: Mapping[str, str] = field(default_factory=dict)
 
-    def resources(self, plan: TrialPlan) -> TrialResources:
-        """Return what one trial may use; `run_trial` sets its seed."""
-        on_gpu = plan.cell.gpu and self.slots.gpu > 0
+    def device(self, cell: Cell) -> Device:
+        """Return where the trials of a cell run: GPU detectors on a GPU where there is one."""
+        return "cuda" if cell.gpu and self.slots.gpu else "cpu"
+
+    def resources(self, device: Device) -> TrialResources:
+        """Return what a trial may use; `run_trial` sets its seed."""
         return TrialResources(
             threads=self.slots.threads,
-            device="cuda" if on_gpu else "cpu",
-            gpu_memory_gb=self.gpu_memory_gb if on_gpu else None,
+            device=device,
+            gpu_memory_gb=self.gpu_memory_gb if device == "cuda" else None,
             weights=self.weights,
         )
 

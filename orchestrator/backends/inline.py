@@ -20,7 +20,7 @@ class InlineBackend:
                         plan.request(draw),
                         workplace.settings[source],
                         workplace.series[source],
-                        workplace.resources(plan),
+                        workplace.resources(workplace.device(plan.cell)),
                         timeout_s=workplace.draw_timeout_s,
                         hard=False,
                     )

@@ -1,0 +1,63 @@
+"""The Ray Tune Trainable: one trial is a block of draws, one report a draw; the actor serves trial after trial."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ray import tune
+
+from trainables.data.series import LabelledSeries
+from trainables.protocol import TrialResources
+from trainables.trial import EvaluationSettings, TrialOutcome, TrialRequest
+from trainables.watchdog import run_within
+
+DRAW, OUTCOME = "draw", "outcome"
+"""Keys of a report."""
+
+
+def pack(source: str, requests: list[TrialRequest], device: str) -> dict[str, str]:
+    """Return the configuration of a Tune trial: flat, small, and plain text, so that Tune copies it cheaply."""
+    return {"source": source, "device": device, "requests": json.dumps([asdict(request) for request in requests])}
+
+
+class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
+    """Runs the draws of its configuration in order; each `step` is one draw.
+
+    Data and settings arrive once per actor, from the object store. Nothing is checkpointed.
+    """
+
+    def setup(
+        self,
+        config: dict[str, str],
+        settings: Mapping[str, EvaluationSettings] | None = None,
+        series: Mapping[str, LabelledSeries] | None = None,
+        resources: Mapping[str, TrialResources] | None = None,
+        draw_timeout_s: float = 0.0,
+    ) -> None:
+        """Keep what all trials share; `resources` by device."""
+        self._settings, self._series = settings or {}, series or {}
+        self._resources, self._draw_timeout_s = resources or {}, draw_timeout_s
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, str]) -> bool:
+        """Take the next trial."""
+        self._source, self._device = new_config["source"], new_config["device"]
+        self._requests = [TrialRequest(**request) for request in json.loads(new_config["requests"])]
+        self._next = 0
+        Path(self.logdir).rmdir()  # Tune makes an empty folder for every trial
+        return True
+
+    def step(self) -> dict[str, int | TrialOutcome]:
+        """Run one draw; the scores of selection draws stay here, nobody needs them."""
+        request = self._requests[self._next]
+        self._next += 1
+        outcome = run_within(
+            request,
+            self._settings[self._source],
+            self._series[self._source],
+            self._resources[self._device],
+            timeout_s=self._draw_timeout_s,
+            hard=True,
+        )
+        return {DRAW: request.draw, OUTCOME: outcome if request.phase == "report" else replace(outcome, scores=None)}
