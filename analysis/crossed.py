@@ -86,10 +86,12 @@ def crossed_average_precision(
             raise AnalysisError("draws were scored on different windows; a crossed bootstrap needs the same ones")
     unit = event_units(first)
     events = int(unit.max()) + 1
-    weights = np.vstack([np.ones(events), _resampled(events, resamples, rng)])[:, unit]  # [1 + B, N]
-    values = np.array([weighted_average_precision(draw.label, draw.score, weights) for draw in draws])  # [D, 1 + B]
-    if opponent is not None:
-        values -= np.array([weighted_average_precision(draw.label, draw.score, weights) for draw in opponent])
+    weights = np.vstack([np.ones(events), _resampled(events, resamples, rng)])  # [1 + B, M]
+
+    def averages(of: Sequence[WindowScores]) -> Floats:
+        return np.array([weighted_average_precision(draw.label, draw.score, unit, weights) for draw in of])
+
+    values = averages(draws) if opponent is None else averages(draws) - averages(opponent)  # [D, 1 + B]
     return _interval(values[:, 0], values[:, 1:], events, level, rng)
 
 
@@ -116,19 +118,37 @@ def event_units(scores: WindowScores) -> NDArray[np.int64]:
 
 
 def weighted_average_precision(
-    y: NDArray[np.integer], score: NDArray[np.floating], weights: NDArray[np.floating]
+    y: NDArray[np.integer], score: NDArray[np.floating], unit: NDArray[np.integer], weights: NDArray[np.floating]
 ) -> Floats:
-    """Return average precision for many weightings of the same windows at once: weights [B, N] -> [B].
+    """Return average precision for many weightings of the same windows at once.
 
-    Equal to scikit-learn's `average_precision_score` with sample weights; every weighting needs a positive window.
+    Equal to scikit-learn's `average_precision_score` with sample weights ``weights[b, unit]``.
+
+    Parameters
+    ----------
+    y : int [N]
+        1 fault, 0 normal.
+    score : float [N]
+        Higher = more anomalous.
+    unit : int [N]
+        Number of the unit, 0 .. M - 1, that a window is weighted with.
+    weights : float [B, M]
+        Each weighting leaves some faulty window with a positive weight.
+
+    Returns
+    -------
+    float [B]
     """
     order = np.argsort(-score, kind="stable")
-    last_of_tie = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    ordered = weights[:, order]
-    alarms = np.cumsum(ordered, axis=1)[:, last_of_tie]
-    hits = np.cumsum(ordered * (y[order] == 1), axis=1)[:, last_of_tie]
+    levels = np.cumsum(np.diff(score[order], prepend=score[order][:1]) != 0)  # tied windows share a level
+    faulty = y[order] == 1
+    kinds = np.zeros((2, weights.shape[1], int(levels[-1]) + 1))  # windows by [faulty, unit, level]
+    np.add.at(kinds, (faulty.astype(np.int64), unit[order], levels), 1.0)
+    counted = np.flatnonzero(kinds[1].any(axis=0))  # elsewhere recall does not grow
+    alarms = weights @ np.cumsum(kinds.sum(axis=0), axis=1)[:, counted]  # [B, levels]
+    gained = weights @ kinds[1][:, counted]
+    hits = np.cumsum(gained, axis=1)
     precision = np.divide(hits, alarms, out=np.zeros_like(hits), where=alarms > 0)
-    gained = np.diff(hits, axis=1, prepend=0.0)
     return np.asarray((gained * precision).sum(axis=1) / hits[:, -1])
 
 

@@ -79,10 +79,10 @@ def test_guard_an_interval_over_draws_misses_the_mean_over_new_events_and_more_d
 
 def test_weighted_average_precision_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(3)
-    y, score = rng.integers(0, 2, 60), np.round(rng.random(60), 1)
-    weights = rng.integers(0, 4, size=(5, 60)).astype(float)
-    expected = [average_precision_score(y, score, sample_weight=row) for row in weights]
-    assert pytest.approx(expected) == weighted_average_precision(y, score, weights)
+    y, score, unit = rng.integers(0, 2, 60), np.round(rng.random(60), 1), rng.integers(0, 5, 60)
+    weights = rng.integers(0, 4, size=(8, 5)).astype(float)
+    expected = [average_precision_score(y, score, sample_weight=row[unit]) for row in weights]
+    assert pytest.approx(expected) == weighted_average_precision(y, score, unit, weights)
 
 
 def test_normal_windows_go_with_the_nearest_event_whatever_the_order_of_windows() -> None:
