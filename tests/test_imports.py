@@ -35,6 +35,10 @@ class Import:
         return f"{self.file}:{self.line}: imports {self.module}"
 
 
+def is_file(module: str) -> bool:
+    return (ROOT / f"{module.replace('.', '/')}.py").exists()
+
+
 def imports_of(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -47,9 +51,7 @@ def imports_of(path: Path) -> Iterator[Import]:
             assert node.level == 0, f"{file}:{node.lineno}: relative import"
             # `from trainables import registry` names the module trainables.registry
             submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [
-                name if (ROOT / f"{name.replace('.', '/')}.py").exists() else str(node.module) for name in submodules
-            ]
+            names = [name if is_file(name) else str(node.module) for name in submodules]
         else:
             continue
         for name in dict.fromkeys(names):
@@ -151,49 +153,52 @@ def test_the_rules_would_notice_a_stray_import(tmp_path):
     assert is_within("trainables.metrics", rule_of("analysis/verdict.py"))
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "orchestrator",
-        "orchestrator.plan",
-        "orchestrator.sweep",
-        "orchestrator.callbacks.progress",
-        "orchestrator.callbacks.wandb",
-        "trainables",
-        "trainables.data",
-        "trainables.evaluate",
-        "trainables.registry",
-        "analysis",
-        "analysis.load",
-    ],
+LIGHT = (
+    "orchestrator",
+    "trainables",
+    "analysis",
+    "trainables.data",
+    "trainables.evaluate",
+    "trainables.registry",
+    "orchestrator.plan",
+    "orchestrator.callbacks.progress",
+    "orchestrator.callbacks.wandb",
+    "orchestrator.sweep",
+    "analysis.load",
 )
-def test_importing_a_module_loads_nothing_heavy(module):
-    code = f"import sys, {module}; print(*sorted({set(HEAVY)!r} & set(sys.modules)))"
+
+
+def loaded_by(modules: tuple[str, ...], heavy: tuple[str, ...]) -> list[str]:
+    """Import one after the other in a fresh interpreter; say which one brought a heavy package in."""
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    for package in set({heavy!r}) & set(sys.modules): print(f'{{name}} loads {{package}}')\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (0, "", "\n") == (done.returncode, done.stderr, done.stdout)
+    assert (0, "") == (done.returncode, done.stderr)
+    return done.stdout.splitlines()
+
+
+def test_importing_our_packages_loads_nothing_heavy():
+    assert [] == loaded_by(LIGHT, HEAVY)
 
 
 def test_the_report_is_made_without_torch_and_ray():
-    code = "import sys, analysis.report; print(*sorted({'torch', 'ray'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (0, "", "\n") == (done.returncode, done.stderr, done.stdout)
+    assert [] == loaded_by(("analysis.report",), ("torch", "ray"))
 
 
 def test_every_package_and_its_data_files_are_in_pyproject():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    packages = {
-        path.parent.relative_to(ROOT).as_posix() for name in OURS for path in (ROOT / name).rglob("__init__.py")
-    }
-    assert {package.replace("/", ".") for package in packages} == set(listed["packages"])
-    data = [
+    packages = {path.parent.relative_to(ROOT) for name in OURS for path in (ROOT / name).rglob("__init__.py")}
+    assert {package.as_posix().replace("/", ".") for package in packages} == set(listed["packages"])
+    files = {path for name in OURS for path in (ROOT / name).rglob("*") if path.is_file()}
+    data = {path for path in files if path.suffix not in {".py", ".pyc"}}
+    shipped = {
         path
-        for name in OURS
-        for path in (ROOT / name).rglob("*")
-        if path.is_file() and path.suffix not in {".py", ".pyc"}
-    ]
-    patterns = [(name, pattern) for name, found in listed["package-data"].items() for pattern in found]
-    assert [] == [
-        str(path.relative_to(ROOT))
-        for path in data
-        if not any(path in set((ROOT / name).glob(pattern)) for name, pattern in patterns)
-    ]
+        for name, patterns in listed["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / name).glob(pattern)
+    }
+    assert [] == sorted(str(path.relative_to(ROOT)) for path in data - shipped)
