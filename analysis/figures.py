@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib as mpl
-import plotly.graph_objects as go
 from markupsafe import Markup
 from matplotlib.figure import Figure as PaperFigure
 
-from analysis.plots.style import shorten
+from analysis.plots.page_figure import PageFigure
 from analysis.views import Control, FigureView, Option
+from analysis.words import shorten
 
 Choice = tuple[str, ...]
 
@@ -34,19 +34,19 @@ class FigureDraft:
 
     id: str
     labels: Sequence[str]
-    pages: dict[Choice, go.Figure] = field(default_factory=dict)
+    pages: dict[Choice, PageFigure] = field(default_factory=dict)
     papers: dict[str, PaperFigure] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
     def add(
         self,
         choice: Choice,
-        page: go.Figure,
+        page: PageFigure,
         paper: Callable[[], PaperFigure] | None = None,
         suffix: Sequence[str] = (),
     ) -> None:
         """Add a variant; `paper` makes its printable form, kept in files that end in `suffix`."""
-        self.pages[choice] = page.update_layout(template="none")
+        self.pages[choice] = page
         if paper is not None:
             self.papers[slug("-".join([self.id, *suffix]))] = paper()
 
@@ -84,15 +84,17 @@ def slug(text: str) -> str:
 def _save(figure: PaperFigure, folder: Path, stem: str) -> list[str]:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     names = [f"figures/{stem}.svg", f"figures/{stem}.png"]
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout is found: not again for every format
     with mpl.rc_context(_SVG):
         figure.savefig(folder / names[0], metadata={"Date": None, "Creator": None})
         figure.savefig(folder / names[1], dpi=150, metadata={"Software": None})
     return names
 
 
-def _script_json(store: Mapping[str, go.Figure]) -> Markup:
+def _script_json(store: Mapping[str, PageFigure]) -> Markup:
     """Return JSON that no content can end the script element of."""
-    parts = [f"{json.dumps(key)}:{page.to_json(validate=False)}" for key, page in store.items()]
+    parts = [f"{json.dumps(key)}:{page.json()}" for key, page in store.items()]
     text = "{" + ",".join(parts) + "}"
     for character, escaped in (
         ("<", "\\u003c"),

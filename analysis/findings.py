@@ -12,7 +12,8 @@ from analysis.landscape import candidates, optimism
 from analysis.leaderboard import leaderboard
 from analysis.load import Sweep
 from analysis.tables import costs, failures
-from analysis.verdict import Verdict, reason_for_silence, verdict
+from analysis.verdict import Verdict, reason_for_silence, summary, verdict
+from analysis.words import Words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,7 @@ class Findings:
 
     sweep: Sweep
     metric: str
+    words: Words
     levels: Mapping[str, pd.DataFrame]
     board: pd.DataFrame
     pairs: pd.DataFrame
@@ -42,6 +44,7 @@ class Findings:
     failures: pd.DataFrame
     shown: Sequence[DrawScores]
     verdict: Verdict
+    summary: pd.DataFrame
     problems: Sequence[str]
 
 
@@ -53,6 +56,7 @@ def find(sweep: Sweep) -> Findings:
         by_metric = {metric: levels(sweep.report.assign(**{metric: float("nan")}), metric), **by_metric}
     board = leaderboard(sweep, metric)
     pairs, headlines = _compared(sweep, metric, by_metric[metric])
+    words = Words(metric, sweep.unit, many_sources=sweep.rows["source"].nunique() > 1)
     problems: list[str] = []
     shown: dict[tuple[str, str, int], DrawScores] = {}
     caught = caught_by_type(_remember(iter_scores(sweep, problems), shown))
@@ -60,6 +64,7 @@ def find(sweep: Sweep) -> Findings:
     return Findings(
         sweep=sweep,
         metric=metric,
+        words=words,
         levels=by_metric,
         board=board,
         pairs=pairs,
@@ -70,7 +75,8 @@ def find(sweep: Sweep) -> Findings:
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
         shown=list(shown.values()),
-        verdict=verdict(sweep, metric, board, pairs, headlines),
+        verdict=verdict(sweep, words, board, pairs, headlines),
+        summary=summary(board, headlines),
         problems=problems,
     )
 

@@ -1,6 +1,6 @@
 """Run folders -> one checked frame of rows, the plan they should fulfil, and what is missing from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,7 +146,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
         manifests=manifests,
         specs=tuple(_spec(folder) for folder in folders),
         planned=planned,
-        gaps=tuple(_gaps(rows, planned)),
+        gaps=tuple(_gaps(rows, planned, _dead_cells(rows, manifests))),
         notes=tuple(notes),
     )
 
@@ -246,7 +246,29 @@ def _planned(manifests: Sequence[Mapping[str, object]]) -> pd.DataFrame | None:
     return pd.DataFrame.from_records(records, columns=[*CELL, "draw"]).drop_duplicates()
 
 
-def _gaps(rows: pd.DataFrame, planned: pd.DataFrame | None) -> list[Gap]:
+NO_WINNER = "no configuration of the search ran on all selection draws, so there was none to report"
+
+
+def _dead_cells(rows: pd.DataFrame, manifests: Sequence[Mapping[str, object]]) -> set[tuple[object, ...]]:
+    """Return the cells whose search is over without a configuration that worked: they will never report."""
+    dead: set[tuple[object, ...]] = set()
+    selection = rows[rows["phase"] == "select"]
+    reported = {tuple(cell) for cell in rows.loc[rows["phase"] == "report", CELL].itertuples(index=False, name=None)}
+    by_cell = dict(iter(selection.groupby(CELL)))
+    for manifest in manifests:
+        cells = manifest.get("cells")
+        for cell in cells if isinstance(cells, list) else []:
+            key, draws = tuple(cell[name] for name in CELL), cell.get("selection_draws")
+            tried = by_cell.get(key)
+            if key in reported or tried is None or not draws:
+                continue
+            good = tried[tried["status"] == "ok"].groupby("trial")["draw"].nunique()
+            if tried["trial"].nunique() >= int(cell.get("candidates") or 0) and not (good >= len(draws)).any():
+                dead.add(key)
+    return dead
+
+
+def _gaps(rows: pd.DataFrame, planned: pd.DataFrame | None, dead: Collection[tuple[object, ...]] = ()) -> list[Gap]:
     """Name every planned report draw without an ok row; without a plan, every row that is not ok."""
     key = [*CELL, "draw"]
     report = rows.loc[rows["phase"] == "report", [*key, "status", "reason"]]
@@ -255,6 +277,8 @@ def _gaps(rows: pd.DataFrame, planned: pd.DataFrame | None) -> list[Gap]:
     wanted = bad[key] if planned is None else planned
     missing = wanted.merge(good.drop_duplicates(), on=key, how="left", indicator=True)
     missing = missing.loc[missing["_merge"] == "left_only", key].merge(bad, on=key, how="left")
+    hopeless = [tuple(cell) in dead for cell in missing[CELL].itertuples(index=False, name=None)]
+    missing.loc[hopeless, ["status", "reason"]] = ["failed", NO_WINNER]
     missing["status"] = missing["status"].fillna("missing")
     missing["reason"] = missing["reason"].fillna("")
     ordered = missing.sort_values(key)

@@ -77,7 +77,7 @@ def render(page_values: Mapping[str, object]) -> dict[str, str]:
     html = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=False
     )
-    plain = Environment(  # noqa: S701  (Markdown has its own filter)
+    plain = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True
     )
     plain.filters["md"] = markdown_text
@@ -117,7 +117,7 @@ def main(
         list[Path], typer.Argument(metavar="RUN...", help="Run folders; several are compared in one report.")
     ],
     output: Annotated[Path | None, typer.Option(help="Folder of the report; default: report/ in the run.")] = None,
-    mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs whose code, data or weights differ.")] = False,  # noqa: FBT002
+    mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs whose code, data or weights differ.")] = False,
 ) -> None:
     """Rebuild the report of a sweep from its rows and score files: index.html, report.md, figures, tables."""
     try:

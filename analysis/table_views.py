@@ -6,54 +6,124 @@ import numpy as np
 import pandas as pd
 
 from analysis.leaderboard import BESIDE
-from analysis.plots.style import look, number, shorten
-from analysis.verdict import metric_meaning, metric_title
+from analysis.plots.style import look
 from analysis.views import Header, TableCell, TableRow, TableView
+from analysis.words import DASH, Record, Words, band, metric_meaning, metric_title, number, p_value, records, shorten
 
 SHORT = {
     "average_precision": "average precision", "f1": "F1 at threshold", "oracle_f1": "oracle F1", "auroc": "AUROC",
-    "vus_pr": "VUS-PR", "precision": "precision", "false_alarms_per_day": "false alarms a day",
+    "vus_pr": "VUS-PR", "false_alarms_per_day": "false alarms a day",
     "delay_s": "delay (s)", "macro_f1": "macro-F1 of types",
 }  # fmt: skip
+
+CAUGHT = (
+    "Faults with an alarm at the deployed threshold, mean over draws; in brackets the Clopper-Pearson interval of "
+    "their share, over faults"
+)
+
+
+def named(detector: str, tag: str = "") -> TableCell:
+    """Return the name of a detector with its colour."""
+    return TableCell(shorten(detector, 48), colour=look(detector).colour, tag=tag)
+
+
+def summary(frame: pd.DataFrame, words: Words) -> TableView:
+    """Return the verdict as a table: the best of each kind at each number of shots."""
+    header = [
+        Header("labels", text=True),
+        Header("best of all", text=True),
+        Header("best MOMENT detector", text=True),
+        Header("best ordinary detector", text=True),
+        Header("paired difference", meaning="best MOMENT minus best ordinary detector, with its 95 % interval"),
+        Header("p", meaning="That the MOMENT detector beats every ordinary one, after Holm over all such tests"),
+        Header("verdict", text=True),
+    ]
+    return TableView(
+        f"Best at each number of labels, {metric_title(words.metric)} with 95 % interval over draws",
+        header,
+        [_summary_row(row, words) for row in records(frame)],
+    )
+
+
+def _summary_row(row: Record, words: Words) -> TableRow:
+    difference = DASH if pd.isna(row["mean"]) else f"{row['mean']:+.3f}{_bracketed(row['low'], row['high'])}"
+    outcome = row["verdict"] if isinstance(row["verdict"], str) else "no comparison"
+    return TableRow(
+        [
+            TableCell(f"{words.shots(row['shots'])}{words.of(row['source'])}"),
+            *(_best(row, name) for name in ("best", "moment", "ordinary")),
+            TableCell(difference),
+            TableCell(p_value(float("nan") if row["p_holm"] is None else row["p_holm"])),
+            TableCell(
+                {"better": "MOMENT ahead", "not better": "MOMENT not shown to be ahead"}.get(outcome, outcome),
+                "better" if outcome == "better" else "",
+            ),
+        ]
+    )
+
+
+def _best(row: Record, name: str) -> TableCell:
+    if not row[name]:
+        return TableCell("none")
+    interval = _bracketed(row[f"{name}_low"], row[f"{name}_high"], signed=False)
+    cell = named(row[name])
+    return TableCell(f"{cell.text} {number(row[f'{name}_estimate'])}{interval}", "prose", cell.colour)
+
+
+def _bracketed(low: float, high: float, *, signed: bool = True) -> str:
+    return "" if pd.isna(low) else f" ({band(low, high, signed=signed)})"
 
 
 def leaderboard(board: pd.DataFrame, metric: str, caption: str) -> TableView:
     """Return the leaderboard of one source and number of shots."""
     extra = [name for name in BESIDE if name in board and name not in ("event_recall", metric)]
     header = [
-        Header("#"), Header("detector", text=True), Header(SHORT.get(metric, metric_title(metric)), meaning=metric_meaning(metric)),
+        Header("#", meaning="rank"),
+        Header("detector", text=True),
+        Header(SHORT.get(metric, metric_title(metric)), meaning=metric_meaning(metric)),
         Header("95 % interval", meaning="Over draws of labelled windows; logit-t for shares"),
         Header("draws", meaning="Report draws with a score, of those planned"),
+        Header("faults caught", meaning=CAUGHT),
         *(Header(SHORT.get(name, name), meaning=metric_meaning(name)) for name in extra),
-        Header("faults caught", meaning="Faults with an alarm at the deployed threshold, mean over draws; in brackets the "
-               "Clopper-Pearson interval of their share"),
         Header("labels spent", meaning="Labelled windows, validation included"),
-        Header("labelled faults", meaning="Faults behind the labels, validation included"),
+        Header("faults labelled", meaning="Faults behind the labels, validation included"),
         Header("remarks", text=True),
-    ]  # fmt: skip
-    rows = [_board_row(row, extra, first=place == 0) for place, row in enumerate(board.to_dict("records"))]
+    ]
+    rows = [_board_row(row, extra, first=place == 0) for place, row in enumerate(records(board))]
+    if not any(row.cells[-1].text for row in rows):
+        header.pop()
+        rows = [TableRow(row.cells[:-1], row.kind) for row in rows]
     return TableView(caption, header, rows)
 
 
-def _board_row(row: dict[str, object], extra: Sequence[str], *, first: bool) -> TableRow:
-    get = _numbers(row)
-    tag = "reference" if row["reference"] else "0 labels" if get("own_shots") == 0 and get("shots") > 0 else ""
-    caught = f"{number(get('caught'), 1)} of {get('test_events'):.0f}"
-    if np.isfinite(get("caught_low")):
-        caught += f" ({get('caught_low'):.0%} to {get('caught_high'):.0%})"
+def _board_row(row: Record, extra: Sequence[str], *, first: bool) -> TableRow:
+    tag = "reference" if row["reference"] else "0 labels" if row["own_shots"] == 0 and row["shots"] > 0 else ""
+    caught = f"{number(row['caught'], 1)} of {row['test_events']:.0f}"
+    if np.isfinite(row["caught_low"]):
+        caught += f" ({row['caught_low']:.0%} to {row['caught_high']:.0%})"
+    low, high = row["low"], row["high"]
+    remarks = [] if row["complete"] else ["draws missing or failed, see Failures"]
+    if np.isfinite(low) and row["note"]:
+        remarks.append(str(row["note"]))
     cells = [
-        TableCell(f"{get('rank'):.0f}"),
-        TableCell(shorten(str(row["detector"]), 48), colour=look(str(row["detector"])).colour, tag=tag),
-        TableCell(number(get("estimate"))),
-        TableCell(band(get("low"), get("high"))),
-        TableCell(f"{get('n'):.0f} of {get('planned'):.0f}" if get("n") != get("planned") else f"{get('n'):.0f}"),
-        *(TableCell(number(get(name), 1 if name in ("false_alarms_per_day", "delay_s") else 3)) for name in extra),
-        TableCell(caught if np.isfinite(get("caught")) else "–"),
-        TableCell(f"{get('all_windows'):.0f}"),
-        TableCell(number(get("all_faults"), 1)),
-        TableCell(str(row["note"]) + ("" if row["complete"] else "; draws missing or failed, see Failures")),
+        TableCell(f"{row['rank']:.0f}"),
+        named(row["detector"], tag),
+        TableCell(number(row["estimate"])),
+        TableCell(band(low, high) if np.isfinite(low) else why_no_interval(str(row["note"]))),
+        TableCell(f"{row['n']:.0f} of {row['planned']:.0f}" if row["n"] != row["planned"] else f"{row['n']:.0f}"),
+        TableCell(caught if np.isfinite(row["caught"]) else DASH),
+        *(TableCell(number(row[name], 1 if name in ("false_alarms_per_day", "delay_s") else 3)) for name in extra),
+        TableCell(f"{row['all_windows']:.0f}"),
+        TableCell(number(row["all_faults"], 1)),
+        TableCell("; ".join(remarks)),
     ]
     return TableRow(cells, "reference" if row["reference"] else "first" if first else "")
+
+
+def why_no_interval(note: str) -> str:
+    """Return the reason why there is no interval, short enough for a table."""
+    reasons = {"equal": "no variance observed", "single": "one draw", "alike": "draws too alike"}
+    return next((brief for word, brief in reasons.items() if word in note), "none")
 
 
 def pairs(frame: pd.DataFrame, caption: str) -> TableView:
@@ -66,25 +136,24 @@ def pairs(frame: pd.DataFrame, caption: str) -> TableView:
         Header("P(better)", meaning="Share of draws on which it is ahead, ties counted half"),
         Header("verdict", text=True), Header("remarks", text=True),
     ]  # fmt: skip
-    return TableView(caption, header, [_pair_row(row) for row in frame.to_dict("records")])
+    return TableView(caption, header, [_pair_row(row) for row in records(frame)])
 
 
-def _pair_row(row: dict[str, object]) -> TableRow:
-    get = _numbers(row)
-    free = "0 labels" if get("opponent_shots") == 0 and get("shots") > 0 else ""
+def _pair_row(row: Record) -> TableRow:
+    free = "0 labels" if row["opponent_shots"] == 0 and row["shots"] > 0 else ""
     kind = str(row["verdict"]) if row["verdict"] in ("better", "worse") else ""
     return TableRow(
         [
-            TableCell(shorten(str(row["detector"]), 48), colour=look(str(row["detector"])).colour),
-            TableCell(f"{get('shots'):.0f}"),
-            TableCell(shorten(str(row["opponent"]), 48), colour=look(str(row["opponent"])).colour, tag=free),
-            TableCell(f"{get('mean'):+.3f}"),
-            TableCell(band(get("low"), get("high"), signed=True)),
-            TableCell(f"{get('n'):.0f}"),
-            TableCell(p_value(get("p"))),
-            TableCell(p_value(get("p_holm"))),
-            TableCell(p_value(get("p_signflip"))),
-            TableCell(number(get("probability_better"), 2)),
+            named(row["detector"]),
+            TableCell(f"{row['shots']:.0f}"),
+            named(row["opponent"], free),
+            TableCell(f"{row['mean']:+.3f}"),
+            TableCell(band(row["low"], row["high"], signed=True)),
+            TableCell(f"{row['n']:.0f}"),
+            TableCell(p_value(row["p"])),
+            TableCell(p_value(row["p_holm"])),
+            TableCell(p_value(row["p_signflip"])),
+            TableCell(number(row["probability_better"], 2)),
             TableCell(str(row["verdict"]), kind),
             TableCell(str(row["note"])),
         ]
@@ -105,10 +174,10 @@ def fault_types(caught: pd.DataFrame, caption: str) -> TableView:
         mine = group.set_index("fault_type")
         cells = [
             TableCell(f"{number(float(mine.at[t, 'events_caught']), 1)} caught, {float(mine.at[t, 'window_recall']):.0%} of windows"
-                      if t in mine.index else "–")
+                      if t in mine.index else DASH)
             for t in types
         ]  # fmt: skip
-        rows.append(TableRow([TableCell(shorten(str(name), 48), colour=look(str(name)).colour), *cells]))
+        rows.append(TableRow([named(str(name)), *cells]))
     return TableView(caption, header, rows)
 
 
@@ -118,41 +187,13 @@ def plain(
     """Return any frame as a table: column -> heading, in that order; `text` names the columns that hold words."""
     kept = {name: heading for name, heading in columns.items() if name in frame}
     header = [Header(heading, text=name in text) for name, heading in kept.items()]
-    rows = [
-        TableRow([_plain_cell(name, row[name], name in text, digits) for name in kept])
-        for row in frame.to_dict("records")
-    ]
+    rows = [TableRow([_plain_cell(name, row[name], name in text, digits) for name in kept]) for row in records(frame)]
     return TableView(caption, header, rows)
 
 
-def _plain_cell(name: str, value: object, is_text: bool, digits: int) -> TableCell:  # noqa: FBT001
+def _plain_cell(name: str, value: object, is_text: bool, digits: int) -> TableCell:
     if is_text or isinstance(value, str):
         words = "" if value is None or value is pd.NA else str(value)
         return TableCell(shorten(words, 300), colour=look(words).colour if name == "detector" else "")
     amount = float("nan") if value is None else float(str(value))
     return TableCell(f"{amount:,.0f}" if amount.is_integer() else number(amount, digits))
-
-
-def band(low: float, high: float, *, signed: bool = False) -> str:
-    """Return an interval in words, or a dash for none."""
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return "–"
-    return f"{low:+.3f} to {high:+.3f}" if signed else f"{number(low)} to {number(high)}"
-
-
-def p_value(p: float) -> str:
-    """Return a p-value with two digits; a dash where no test was made."""
-    if not np.isfinite(p):
-        return "–"
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
-
-
-class _numbers:  # noqa: N801  (reads as a function)
-    """Read numbers from a record; a missing one is NaN."""
-
-    def __init__(self, row: dict[str, object]) -> None:
-        self.row = row
-
-    def __call__(self, name: str) -> float:
-        value = self.row.get(name)
-        return float("nan") if value is None else float(str(value))

@@ -8,38 +8,12 @@ import pandas as pd
 from analysis.errors import ClaimError
 from analysis.load import Sweep, require_claimable
 from analysis.paired import MIN_DRAWS_FOR_CLAIM
-from analysis.plots.style import number, shorten
-from trainables.metrics import METRICS
-
-TITLES = {
-    "average_precision": "average precision",
-    "auroc": "AUROC",
-    "vus_pr": "VUS-PR",
-    "f1": "F1 at the deployed threshold",
-    "precision": "precision at the deployed threshold",
-    "recall": "recall at the deployed threshold",
-    "oracle_f1": "oracle F1 (threshold chosen with test labels)",
-    "event_recall": "share of faults caught",
-    "composite_f1": "composite F1",
-    "false_alarms_per_day": "false alarms a day",
-    "delay_s": "delay in seconds",
-    "macro_f1": "macro-F1 over fault types",
-}
-
-
-def metric_title(name: str) -> str:
-    """Return the name of a metric for people."""
-    return TITLES.get(name, name.replace("_", " "))
-
-
-def metric_meaning(name: str) -> str:
-    """Return one line about a metric; empty for one this version does not know."""
-    return METRICS[name].meaning if name in METRICS else ""
+from analysis.words import Record, Words, listed, metric_title, p_value, records, shorten
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One sentence of the verdict; `kind` is "claim", "none" (no difference shown), "best" or "caution"."""
+    """One sentence of the verdict; `kind` is "claim", "none" (no difference shown) or "caution"."""
 
     kind: str
     text: str
@@ -49,158 +23,187 @@ class Statement:
 class Verdict:
     """What the page says first.
 
-    `claims` is False when nothing may be claimed; `why_not` then says why.
+    Attributes
+    ----------
+    headline
+        The answer in one or two sentences.
+    claims
+        False when nothing may be claimed; `why_not` then says why.
+    statements
+        What holds and what to be careful about.
+    details
+        A sentence for every MOMENT detector and number of shots.
     """
 
     headline: str
     claims: bool
     why_not: str
     statements: tuple[Statement, ...]
+    details: tuple[Statement, ...] = ()
 
 
 def reason_for_silence(sweep: Sweep) -> str:
     """Return why no claim may be made of this input at all; empty if claims are allowed."""
     done, planned = sweep.progress
     if not sweep.complete:
-        return f"incomplete: {done} of {planned} draws. A running sweep claims nothing; what follows is a preview."
+        return f"Incomplete: {done} of {planned} draws. A running sweep claims nothing; what follows is a preview."
     if sweep.report.empty:
-        return "no report draw ended well, so there is nothing to compare."
+        return "No report draw ended well, so there is nothing to compare."
     try:
         require_claimable(sweep.report)
     except ClaimError as err:
-        return f"{err}."
+        return f"No claim is made: {err}."
     return ""
 
 
-def verdict(sweep: Sweep, metric: str, board: pd.DataFrame, pairs: pd.DataFrame, headlines: pd.DataFrame) -> Verdict:
+def verdict(sweep: Sweep, words: Words, board: pd.DataFrame, pairs: pd.DataFrame, headlines: pd.DataFrame) -> Verdict:
     """Put the tables into words.
 
     Parameters
     ----------
+    sweep
+        The input.
+    words
+        Phrases for this sweep and metric.
     board, pairs, headlines
-        What `leaderboard`, `comparisons.pairs` and `comparisons.headlines` returned for `metric`;
-        the last two are empty when no claim may be made.
+        What `leaderboard`, `comparisons.pairs` and `comparisons.headlines` returned; the last two are empty when
+        no claim may be made.
     """
     why_not = reason_for_silence(sweep)
     if why_not:
-        return Verdict(_first_up(why_not), claims=False, why_not=why_not, statements=tuple(_best(board, metric)))
-    statements = [
-        *_challenges(headlines, board, metric),
-        *_best(board, metric),
-        *_losses(pairs),
-        *_cautions(sweep, board),
-    ]
-    return Verdict(_headline(headlines, metric), claims=True, why_not="", statements=tuple(statements))
+        return Verdict(why_not, claims=False, why_not=why_not, statements=())
+    details = tuple(_challenges(headlines, board, words))
+    won = [statement for statement in details if statement.kind == "claim"]
+    return Verdict(
+        headline=_headline(headlines, words),
+        claims=True,
+        why_not="",
+        statements=(*won, *_losses(pairs, words), *_cautions(sweep, board, words)),
+        details=details,
+    )
 
 
-def _headline(headlines: pd.DataFrame, metric: str) -> str:
+def summary(board: pd.DataFrame, headlines: pd.DataFrame) -> pd.DataFrame:
+    """Return the best of each kind at each number of shots, and their paired difference.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each source and number of shots: `best`, `moment`, `ordinary` (names; empty if there is none),
+        each with `_estimate`, `_low` and `_high`; `mean`, `low`, `high`, `n`, `p_holm`, `verdict` and
+        `opponent` of that MOMENT detector (from `headlines`).
+    """
+    rows = []
+    test = {(r["source"], r["shots"], r["detector"]): r for r in records(headlines)}
+    for (source, shots), group in board.groupby(["source", "shots"], sort=True):
+        ranked = group.sort_values("rank")
+        row: dict[str, object] = {"source": source, "shots": shots}
+        for name, some in (
+            ("best", ranked),
+            ("moment", ranked[ranked["role"] == "foundation"]),
+            ("ordinary", ranked[ranked["role"] == "ordinary"]),
+        ):
+            row |= _first(name, some)
+        challenge = test.get((source, shots, row["moment"]), {})
+        row |= {
+            name: challenge.get(name) for name in ("opponent", "mean", "low", "high", "n", "p", "p_holm", "verdict")
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _first(name: str, ranked: pd.DataFrame) -> dict[str, object]:
+    if ranked.empty:
+        return {name: "", f"{name}_estimate": None, f"{name}_low": None, f"{name}_high": None}
+    row = ranked.iloc[0]
+    return {name: row["detector"], **{f"{name}_{part}": row[part] for part in ("estimate", "low", "high")}}
+
+
+def _headline(headlines: pd.DataFrame, words: Words) -> str:
+    title = metric_title(words.metric)
     if headlines.empty:
-        return "This sweep has no pair of a MOMENT detector and an ordinary one to compare."
+        return "There is no pair of a MOMENT detector and an ordinary detector to compare."
     won = headlines[headlines["verdict"] == "better"]
-    title = metric_title(metric)
     if len(won):
-        places = "; ".join(
-            f"{shorten(d, 40)} at {_shots(k)}{_on(headlines, s)}"
-            for s, d, k in won[["source", "detector", "shots"]].itertuples(index=False)
-        )
-        return f"A MOMENT detector beats every ordinary detector in {title}: {places}."
+        places = [
+            f"{shorten(r['detector'], 40)} at {words.shots(r['shots'])}{words.of(r['source'])}" for r in records(won)
+        ]
+        return f"A MOMENT detector beats every ordinary detector in {title}: {'; '.join(places)}. Nowhere else."
     if (headlines["verdict"] == "no claim").all():
         return (
-            f"No significance claim can be made: {_why_no_claim(headlines)}. "
-            f"The levels below have intervals; differences in {title} are shown without a verdict."
+            f"No significance claim can be made: {_why_no_claim(headlines)}. The levels below have their intervals; "
+            f"differences in {title} are shown without a verdict."
         )
-    return f"At no number of shots is a MOMENT detector shown to beat the best ordinary detector in {title}."
+    return f"Nothing significant: at no number of shots is a MOMENT detector shown to beat the ordinary detectors in {title}."
 
 
 def _why_no_claim(headlines: pd.DataFrame) -> str:
     few = int(headlines["n"].min())
     if few < MIN_DRAWS_FOR_CLAIM:
-        return f"{few} paired draws, and below {MIN_DRAWS_FOR_CLAIM} a sign-flip test cannot reach 0.05"
-    notes = [note for note in headlines["note"].unique() if note]
+        return f"{few} paired draws, and below {MIN_DRAWS_FOR_CLAIM} an exact test cannot reach 0.05"
+    notes = [str(note) for note in headlines["note"].unique() if note]
     return notes[0] if notes else "draws are missing or not independent enough"
 
 
-def _challenges(headlines: pd.DataFrame, board: pd.DataFrame, metric: str) -> Iterator[Statement]:
+def _challenges(headlines: pd.DataFrame, board: pd.DataFrame, words: Words) -> Iterator[Statement]:
     """Yield a sentence for every MOMENT detector and number of shots."""
-    level = board.set_index(["source", "shots", "detector"])
-    for row in headlines.to_dict("records"):
-        mine = level.loc[(row["source"], row["shots"], row["detector"])]
-        theirs = level.loc[(row["source"], row["shots"], row["opponent"])]
+    level = {(r["source"], r["shots"], r["detector"]): r for r in records(board)}
+    tests = int(headlines["p"].notna().sum())
+    for row in records(headlines):
+        mine = level[row["source"], row["shots"], row["detector"]]
+        theirs = level[row["source"], row["shots"], row["opponent"]]
         free = " (0 labels)" if row["opponent_shots"] == 0 and row["shots"] > 0 else ""
         text = (
-            f"At {_shots(row['shots'])}{_on(headlines, row['source'])}, {shorten(row['detector'], 40)} has "
-            f"{metric_title(metric)} {_band(mine)}; the best ordinary detector, {shorten(row['opponent'], 40)}{free}, "
-            f"{_band(theirs)}. Paired difference {row['mean']:+.3f}{_interval(row['low'], row['high'], signed=True)}, "
-            f"n = {row['n']} draws: "
+            f"At {words.shots(row['shots'])}{words.of(row['source'])}, {shorten(row['detector'], 40)} has "
+            f"{metric_title(words.metric)} {words.level(mine)}; the best ordinary detector, "
+            f"{shorten(row['opponent'], 40)}{free}, {words.level(theirs)}. Paired difference {row['mean']:+.3f}"
+            f"{words.interval(row['low'], row['high'], signed=True)}, n = {row['n']} draws: "
         )
-        if row["verdict"] == "better":
-            yield Statement("claim", text + f"it beats every ordinary detector (p = {row['p_holm']:.2g} after Holm over "
-                            f"{int(headlines['p'].notna().sum())} comparisons).")  # fmt: skip
-        elif row["verdict"] == "no claim":
-            yield Statement("caution", text + f"no significance claim ({row['note'] or _why_no_claim(headlines)}).")
-        elif row["p_holm"] < 1 and row["mean"] != 0:
-            yield Statement("none", text + f"not significant (p = {row['p_holm']:.2g} after Holm).")
-        else:
-            yield Statement("none", text + "not ahead of every ordinary detector.")
+        yield _outcome(text, row, tests)
 
 
-def _best(board: pd.DataFrame, metric: str) -> Iterator[Statement]:
-    """Yield the best detector at each number of shots, with the reference it must be read against."""
-    for (source, shots), group in board.groupby(["source", "shots"], sort=True):
-        first = group.sort_values("rank").iloc[0]
-        floor = group[group["role"] == "floor"]["estimate"]
-        beside = f"; a detector without skill gets up to {number(float(floor.max()))}" if len(floor) else ""
-        yield Statement(
-            "best",
-            f"Best at {_shots(int(shots))}{_on(board, source)}: {shorten(first['detector'], 40)} with "
-            f"{metric_title(metric)} {_band(first)}{beside}.",
+def _outcome(text: str, row: Record, tests: int) -> Statement:
+    if row["verdict"] == "better":
+        return Statement(
+            "claim",
+            f"{text}it beats every ordinary detector (largest p of its pairs {p_value(row['p'])}, "
+            f"{p_value(row['p_holm'])} after Holm over {tests} comparisons).",
         )
+    if row["verdict"] == "no claim":
+        return Statement("caution", f"{text}no significance claim ({row['note'] or 'too few independent draws'}).")
+    if row["p"] == 1:
+        return Statement("none", f"{text}not ahead of every ordinary detector.")
+    return Statement(
+        "none", f"{text}not significant (p = {p_value(row['p_holm'])} after Holm over {tests} comparisons)."
+    )
 
 
-def _losses(pairs: pd.DataFrame) -> Iterator[Statement]:
+def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:
     """Yield where ordinary detectors are significantly ahead."""
     lost = pairs[pairs["verdict"] == "worse"]
-    for (source, shots, detector), group in lost.groupby(["source", "shots", "detector"], sort=True):
+    tests = int(pairs["p"].notna().sum())
+    seen: dict[tuple[str, int, str], list[str]] = {}
+    for row in records(lost):
+        seen.setdefault((row["source"], row["shots"], row["detector"]), []).append(row["opponent"])
+    for (source, shots, detector), opponents in sorted(seen.items()):
         yield Statement(
             "none",
-            f"At {_shots(int(shots))}{_on(pairs, source)}, {shorten(str(detector), 40)} is significantly behind "
-            f"{', '.join(shorten(o, 40) for o in group['opponent'])} (Holm over {int(pairs['p'].notna().sum())} pairs).",
+            f"At {words.shots(shots)}{words.of(source)}, {shorten(detector, 40)} is significantly behind "
+            f"{listed(opponents)} (p < 0.05 after Holm over {tests} pairs).",
         )
 
 
-def _cautions(sweep: Sweep, board: pd.DataFrame) -> Iterator[Statement]:
+def _cautions(sweep: Sweep, board: pd.DataFrame, words: Words) -> Iterator[Statement]:
     for source, group in board.groupby("source"):
         events = round(float(group["test_events"].max()))
         yield Statement(
             "caution",
-            f"The intervals{_on(board, source)} are over draws of labelled windows, given this one test part with "
-            f"{events} faults: they say how much the labels drawn matter, not how another {events} faults would come out.",
+            f"The intervals{words.of(source)} are over draws of labelled windows, given one test part with {events} "
+            f"faults: they say how much the choice of labels matters, not how other faults would come out.",
         )
     if sweep.gaps:
-        yield Statement("caution", f"{len(sweep.gaps)} planned report draws have no score; they are named under Failures, "
-                        "and no claim rests on their cells.")  # fmt: skip
-
-
-def _band(row: "pd.Series[float]") -> str:
-    return f"{number(float(row['estimate']))}{_interval(row['low'], row['high'])}"
-
-
-def _interval(low: float, high: float, *, signed: bool = False) -> str:
-    if pd.isna(low) or pd.isna(high):
-        return " (no interval)"
-    return (
-        f" (95 % interval {low:+.3f} to {high:+.3f})" if signed else f" (95 % interval {number(low)} to {number(high)})"
-    )
-
-
-def _on(frame: pd.DataFrame, source: object) -> str:
-    """Name the source where there are several."""
-    return f" on {shorten(str(source), 40)}" if frame["source"].nunique() > 1 else ""
-
-
-def _shots(shots: int) -> str:
-    return "0 labels" if shots == 0 else f"{shots} labelled windows"
-
-
-def _first_up(text: str) -> str:
-    return text[:1].upper() + text[1:]
+        yield Statement(
+            "caution",
+            f"{len(sweep.gaps)} planned report draws have no score; they are named under Failures, and no claim rests "
+            "on their cells.",
+        )

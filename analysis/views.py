@@ -1,7 +1,7 @@
 """What the page consists of: plain values that the templates print, without any calculation left in them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -111,7 +111,7 @@ class Page:
     subtitle: str
     banners: Sequence[str]
     verdict: Verdict
+    summary: TableView
     facts: Sequence[Fact]
     sections: Sequence[Section]
     footer: str
-    warnings: Sequence[str] = field(default_factory=tuple)

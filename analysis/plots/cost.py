@@ -1,10 +1,10 @@
 """What a score costs: seconds a draw against the metric."""
 
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
+from analysis.plots.page_figure import PageFigure
 
 
 def data(costs: pd.DataFrame) -> pd.DataFrame:
@@ -12,12 +12,12 @@ def data(costs: pd.DataFrame) -> pd.DataFrame:
     return costs.dropna(subset=["estimate", "seconds"]).sort_values(["detector", "shots"]).reset_index(drop=True)
 
 
-def page(costs: pd.DataFrame, metric_title: str) -> go.Figure:
+def page(costs: pd.DataFrame, metric_title: str) -> PageFigure:
     """Return the interactive figure."""
-    figure = go.Figure()
+    figure = PageFigure()
     for name in style.ordered(costs["detector"]):
         mine, look = costs[costs["detector"] == name], style.look(name)
-        figure.add_scatter(
+        figure.scatter(
             x=mine["seconds"], y=mine["estimate"], mode="lines+markers+text", name=style.safe(name),
             line={"color": look.colour, "width": 1, "dash": look.dash},
             marker={"symbol": look.marker, "color": look.colour, "size": 10},
@@ -26,7 +26,7 @@ def page(costs: pd.DataFrame, metric_title: str) -> go.Figure:
             hovertemplate="<b>%{fullData.name}</b> at %{text} shots<br>%{x:.3g} s a draw, metric %{y:.3f}"
             "<br>peak memory %{customdata[1]:.0f} MB, n = %{customdata[0]} draws<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(
+    figure.arrange(
         xaxis={"title": {"text": "seconds a draw (fit and score), logarithmic"}, "type": "log"},
         yaxis={"title": {"text": metric_title}, "rangemode": "tozero"},
         height=440,

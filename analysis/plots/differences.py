@@ -1,10 +1,11 @@
 """Paired differences: MOMENT detector minus ordinary detector on the same draws, with intervals."""
 
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
+from analysis.plots.page_figure import PageFigure
+from analysis.words import Record, band, p_value, records, shorten
 
 _SIGNS = {"better": "circle", "worse": "circle", "not separated": "circle-open", "no claim": "x-thin-open"}
 
@@ -16,18 +17,18 @@ def data(pairs: pd.DataFrame) -> pd.DataFrame:
     frame = frame.sort_values(["place", "shots", "opponent"], ascending=False).reset_index(drop=True)
     return frame.assign(
         label=[
-            f"{style.shorten(d, 22)} at {k} vs {style.shorten(o, 22)}{' (0 labels)' if own == 0 and k > 0 else ''}"
+            f"{shorten(d, 22)} at {k} vs {shorten(o, 22)}{' (0 labels)' if own == 0 and k > 0 else ''}"
             for d, k, o, own in frame[["detector", "shots", "opponent", "opponent_shots"]].itertuples(index=False)
         ]
     )
 
 
-def page(pairs: pd.DataFrame, metric_title: str) -> go.Figure:
+def page(pairs: pd.DataFrame, metric_title: str) -> PageFigure:
     """Return the interactive figure."""
-    figure = go.Figure()
+    figure = PageFigure()
     for name, group in pairs.groupby("detector", sort=False):
         look = style.look(str(name))
-        figure.add_scatter(
+        figure.scatter(
             x=group["mean"], y=[style.safe(label, 80) for label in group["label"]], mode="markers",
             name=style.safe(name),
             error_x={
@@ -37,11 +38,13 @@ def page(pairs: pd.DataFrame, metric_title: str) -> go.Figure:
             marker={
                 "symbol": [_SIGNS[v] for v in group["verdict"]], "size": 10, "color": look.colour, "line": {"width": 2},
             },
-            text=[_hover(row) for row in group.to_dict("records")],
+            text=[_hover(row) for row in records(group)],
             hovertemplate="%{y}<br>%{text}<extra></extra>",
         )  # fmt: skip
-    figure.add_vline(x=0, line={"width": 1.5, "dash": "dash", "color": "#8d8d8d"})
-    figure.update_layout(
+    figure.shape(
+        type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line={"width": 1.5, "dash": "dash", "color": "#8d8d8d"}
+    )
+    figure.arrange(
         xaxis={"title": {"text": f"difference in {metric_title} (right: MOMENT detector is ahead)"}},
         yaxis={"automargin": True, "type": "category", "categoryorder": "array",
                "categoryarray": [style.safe(label, 80) for label in pairs["label"]]},
@@ -54,7 +57,7 @@ def page(pairs: pd.DataFrame, metric_title: str) -> go.Figure:
 def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
     """Return the printable figure."""
     figure, (axes,) = style.paper(7.4, 1.0 + 0.2 * max(len(pairs), 4))
-    for place, row in enumerate(pairs.to_dict("records")):
+    for place, row in enumerate(records(pairs)):
         colour = style.look(row["detector"]).colour
         filled = row["verdict"] in ("better", "worse")
         if pd.notna(row["low"]):
@@ -66,10 +69,8 @@ def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
     return figure
 
 
-def _hover(row: dict[str, object]) -> str:
-    low, high = float(str(row["low"])), float(str(row["high"]))
-    band = f"95 % interval {low:+.3f} to {high:+.3f}" if low == low else "no interval"
-    p = float(str(row["p_holm"]))
-    test = f"p = {p:.3g} after Holm" if p == p else "no test"
-    note = f"<br>{style.safe(row['note'], 120)}" if row["note"] else ""
-    return f"{float(str(row['mean'])):+.3f}, {band}<br>n = {row['n']} paired draws, {test}: {row['verdict']}{note}"
+def _hover(row: Record) -> str:
+    interval = "no interval" if pd.isna(row["low"]) else f"95 % interval {band(row['low'], row['high'], signed=True)}"
+    test = "no test" if pd.isna(row["p_holm"]) else f"p = {p_value(row['p_holm'])} after Holm"
+    lines = [f"{row['mean']:+.3f}, {interval}", f"n = {row['n']} paired draws, {test}: {row['verdict']}", row["note"]]
+    return "<br>".join(style.safe(line, 140) for line in lines if line)

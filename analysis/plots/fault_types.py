@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
+from analysis.plots.page_figure import PageFigure
 
 _SCALE = [[0.0, "#f3e8d2"], [0.5, "#5fa8b8"], [1.0, "#143d6b"]]
 """Light to dark: readable in grey and by colour-blind people."""
@@ -20,23 +20,27 @@ def data(caught: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["place", "fault_type"], ascending=[False, True]).reset_index(drop=True)
 
 
-def page(caught: pd.DataFrame) -> go.Figure:
+def page(caught: pd.DataFrame) -> PageFigure:
     """Return the interactive figure."""
     detectors = list(dict.fromkeys(caught["detector"]))
     types = sorted(caught["fault_type"].unique())
-    share, text = _grid(caught, detectors, types, "share"), _grid(caught, detectors, types, "window_recall")
+    share, recall = _grid(caught, detectors, types, "share"), _grid(caught, detectors, types, "window_recall")
     events = _grid(caught, detectors, types, "events")
-    figure = go.Figure(
-        go.Heatmap(
-            z=share, x=[style.safe(t, 24) for t in types], y=[style.safe(d, 30) for d in detectors], zmin=0, zmax=1,
-            colorscale=_SCALE, customdata=np.dstack([text, events]), xgap=2, ygap=2,
-            colorbar={"title": {"text": "share of<br>faults caught"}, "tickformat": ".0%"},
-            hovertemplate="<b>%{y}</b>, %{x}<br>caught %{z:.0%} of %{customdata[1]:.0f} faults"
-            "<br>%{customdata[0]:.0%} of their windows alarm<extra></extra>",
-        )
+    figure = PageFigure()
+    figure.heatmap(
+        z=share, x=[f"{style.safe(t, 24)} ({n:.0f})" for t, n in zip(types, np.nanmax(events, axis=0), strict=True)], y=[style.safe(d, 30) for d in detectors], zmin=0, zmax=1,
+        colorscale=_SCALE, customdata=np.dstack([recall, events]), xgap=2, ygap=2, texttemplate="%{z:.0%}",
+        colorbar={"title": {"text": "share of<br>faults caught"}, "tickformat": ".0%"},
+        hovertemplate="<b>%{y}</b>, %{x}<br>caught %{z:.0%} of %{customdata[1]:.0f} faults"
+        "<br>%{customdata[0]:.0%} of their windows alarm<extra></extra>",
     )  # fmt: skip
-    figure.update_layout(
-        xaxis={"title": {"text": "fault type"}, "tickangle": -35, "automargin": True, "type": "category"},
+    figure.arrange(
+        xaxis={
+            "title": {"text": "fault type (faults in the test part)"},
+            "tickangle": -35,
+            "automargin": True,
+            "type": "category",
+        },
         yaxis={"automargin": True, "type": "category"},
         height=220 + 30 * len(detectors),
     )

@@ -1,11 +1,12 @@
 """Levels at one number of shots: a dot and an interval for each detector, best on top."""
 
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
 from analysis.plots.learning_curve import hover
+from analysis.plots.page_figure import PageFigure
+from analysis.words import records
 
 
 def data(board: pd.DataFrame) -> pd.DataFrame:
@@ -13,10 +14,10 @@ def data(board: pd.DataFrame) -> pd.DataFrame:
     return board.sort_values("rank", ascending=False).assign(shots=lambda f: f["own_shots"]).reset_index(drop=True)
 
 
-def page(board: pd.DataFrame, metric_title: str) -> go.Figure:
+def page(board: pd.DataFrame, metric_title: str) -> PageFigure:
     """Return the interactive figure."""
-    figure = go.Figure()
-    for row in board.to_dict("records"):
+    figure = PageFigure()
+    for row in records(board):
         look = style.look(row["detector"])
         error = None
         if pd.notna(row["low"]):
@@ -24,12 +25,12 @@ def page(board: pd.DataFrame, metric_title: str) -> go.Figure:
                 "type": "data", "array": [row["high"] - row["estimate"]], "arrayminus": [row["estimate"] - row["low"]],
                 "color": look.colour, "thickness": 2, "width": 5,
             }  # fmt: skip
-        figure.add_scatter(
+        figure.scatter(
             x=[row["estimate"]], y=[style.safe(row["detector"], 30)], mode="markers", error_x=error,
             name=style.safe(row["detector"]), marker={"symbol": look.marker, "size": 11, "color": look.colour},
             text=[hover(row)], hovertemplate="<b>%{fullData.name}</b><br>%{text}<extra></extra>", showlegend=False,
         )  # fmt: skip
-    figure.update_layout(
+    figure.arrange(
         xaxis={"title": {"text": metric_title}, "rangemode": "tozero"},
         yaxis={"title": {"text": ""}, "automargin": True, "type": "category"},
         height=90 + 34 * max(len(board), 3),
@@ -40,7 +41,7 @@ def page(board: pd.DataFrame, metric_title: str) -> go.Figure:
 def paper(board: pd.DataFrame, metric_title: str) -> PaperFigure:
     """Return the printable figure."""
     figure, (axes,) = style.paper(6.4, 0.9 + 0.3 * max(len(board), 3))
-    for place, row in enumerate(board.to_dict("records")):
+    for place, row in enumerate(records(board)):
         look = style.look(row["detector"])
         if pd.notna(row["low"]):
             axes.plot([row["low"], row["high"]], [place, place], color=look.colour, linewidth=2)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
+from analysis.plots.page_figure import PageFigure
+from analysis.words import Record, band, number, records
 
 AXES = {
     "windows": "labelled windows (shots)",
@@ -53,13 +54,13 @@ def data(levels: pd.DataFrame, axis: str, metric_title: str) -> Curves:
     return Curves(curves, axis, metric_title, _ticks(found[axis]), float(positive.min()) if len(positive) else 1.0)
 
 
-def page(curves: Curves) -> go.Figure:
+def page(curves: Curves) -> PageFigure:
     """Return the interactive figure."""
-    figure = go.Figure()
+    figure = PageFigure()
     last = max(curves.ticks, default=0.0)
     for curve in curves.curves:
         _add(figure, curves, curve, last)
-    figure.update_layout(
+    figure.arrange(
         xaxis={
             "title": {"text": curves.axis and AXES[curves.axis]},
             "tickvals": style.label_scale(curves.ticks, curves.smallest).tolist(),
@@ -99,36 +100,36 @@ def paper(curves: Curves) -> PaperFigure:
     return figure
 
 
-def _add(figure: go.Figure, curves: Curves, curve: Curve, last: float) -> None:
+def _add(figure: PageFigure, curves: Curves, curve: Curve, last: float) -> None:
     look, name = style.look(curve.detector), style.safe(curve.detector)
     x, points = _positions(curves, curve, last)
     banded = points["low"].notna().to_numpy()
     if banded.any():
         low, high = points["low"][banded], points["high"][banded]
-        figure.add_scatter(
+        figure.scatter(
             x=[*x[banded], *x[banded][::-1]], y=[*high, *low[::-1]], mode="lines", line={"width": 0}, fill="toself",
             fillcolor=f"rgba{(*_rgb(look.colour), 0.15)}", hoverinfo="skip", showlegend=False, legendgroup=name,
         )  # fmt: skip
-    figure.add_scatter(
+    figure.scatter(
         x=x, y=points["estimate"], mode="lines+markers", name=name + (" (0 labels)" if curve.flat else ""),
         legendgroup=name,
         line={"color": look.colour, "dash": "dot" if curve.flat else look.dash, "width": look.width * 0.6 if curve.flat else look.width},
         marker={"symbol": look.marker, "size": 9, "color": look.colour},
-        text=[hover(row) for row in points.to_dict("records")],
+        text=[hover(row) for row in records(points)],
         hovertemplate="<b>%{fullData.name}</b><br>%{text}<extra></extra>",
     )  # fmt: skip
 
 
-def hover(row: dict[str, object]) -> str:
+def hover(row: Record) -> str:
     """Return the hover text of a point: value, interval, draws, labels and test events."""
-    low, high = float(str(row["low"])), float(str(row["high"]))
-    band = f"95 % interval {low:.3f} to {high:.3f}" if np.isfinite(low) else f"no interval: {row['note'] or 'one draw'}"
-    return style.html.escape(
-        f"{float(str(row['estimate'])):.3f}, {band}", quote=False
-    ) + (
-        f"<br>n = {row['n']} draws, {float(str(row['test_events'])):.0f} test faults"
-        f"<br>{row['shots']} shots from {float(str(row['faults'])):.1f} labelled faults"
-    )  # fmt: skip
+    reason = row["note"] or "no interval"
+    interval = reason if pd.isna(row["low"]) else f"95 % interval {band(row['low'], row['high'])}"
+    lines = (
+        f"{number(row['estimate'])}, {interval}",
+        f"n = {row['n']} draws, {row['test_events']:.0f} test faults",
+        f"{row['shots']} shots from {number(row['faults'], 1)} labelled faults",
+    )
+    return "<br>".join(style.safe(line, 160) for line in lines)
 
 
 def _positions(curves: Curves, curve: Curve, last: float) -> tuple[np.ndarray, pd.DataFrame]:

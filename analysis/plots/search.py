@@ -2,12 +2,14 @@
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from matplotlib.figure import Figure as PaperFigure
-from plotly.subplots import make_subplots
 
 from analysis.landscape import parameter_columns
 from analysis.plots import style
+from analysis.plots.page_figure import PageFigure
+
+_COLUMNS = 3
+MOST_TICKS = 8
 
 
 def data(candidates: pd.DataFrame) -> pd.DataFrame:
@@ -15,35 +17,59 @@ def data(candidates: pd.DataFrame) -> pd.DataFrame:
     return candidates.sort_values(["winner", "value"]).reset_index(drop=True)
 
 
-def page(candidates: pd.DataFrame, metric_title: str) -> go.Figure:
+def page(candidates: pd.DataFrame, metric_title: str) -> PageFigure:
     """Return the interactive figure: a panel for each searched parameter, a trace for each number of shots."""
     parameters = parameter_columns(candidates)
-    names = [style.safe(name.removeprefix("param."), 30) for name in parameters]
-    columns = min(len(parameters), 3)
-    rows = -(-len(parameters) // columns)
-    figure = make_subplots(
-        rows=rows, cols=columns, shared_yaxes=True, horizontal_spacing=0.05, vertical_spacing=0.3 / rows
+    figure = PageFigure()
+    rows = -(-len(parameters) // _COLUMNS)
+    for place, parameter in enumerate(parameters):
+        _panel(figure, candidates, parameter, place, rows)
+    figure.arrange(
+        height=120 + 280 * rows,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
-    shades = _shades(candidates)
-    for place, (parameter, name) in enumerate(zip(parameters, names, strict=True)):
-        row, column = place // columns + 1, place % columns + 1
-        for shots, group in candidates.groupby("shots"):
-            figure.add_scatter(
-                x=_axis_values(group[parameter]), y=group["value"], mode="markers", name=f"{shots} shots",
-                legendgroup=str(shots), showlegend=place == 0,
-                marker={
-                    "symbol": ["star" if w else "circle" for w in group["winner"]], "color": shades[int(shots)],
-                    "size": [14 if w else 8 for w in group["winner"]], "opacity": 0.85,
-                },
-                customdata=group[["draws"]].to_numpy(),
-                hovertemplate=f"{name} = %{{x}}<br>mean %{{y:.3f}} over %{{customdata[0]}} selection draws<extra></extra>",
-                row=row, col=column,
-            )  # fmt: skip
-        figure.update_xaxes(title_text=name, type=_axis_type(candidates[parameter]), row=row, col=column)
-        if column == 1:
-            figure.update_yaxes(title_text=f"{metric_title}<br>selection draws", row=row, col=column)
-    figure.update_layout(height=120 + 260 * rows, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    first = figure.layout["yaxis"]
+    figure.arrange(
+        yaxis=(first if isinstance(first, dict) else {}) | {"title": {"text": f"{metric_title}<br>(selection)"}}
+    )
     return figure
+
+
+def _panel(figure: PageFigure, candidates: pd.DataFrame, parameter: str, place: int, rows: int) -> None:
+    """Add one parameter: its own x axis, and a y axis that matches the first."""
+    name, number = style.safe(parameter.removeprefix("param."), 30), "" if place == 0 else str(place + 1)
+    shades = _shades(candidates)
+    for shots, group in candidates.groupby("shots"):
+        figure.scatter(
+            x=_axis_values(group[parameter]), y=group["value"], mode="markers", name=f"{shots} shots",
+            legendgroup=str(shots), showlegend=place == 0, xaxis=f"x{number}", yaxis=f"y{number}",
+            marker={
+                "symbol": ["star" if won else "circle" for won in group["winner"]], "color": shades[int(shots)],
+                "size": [14 if won else 8 for won in group["winner"]], "opacity": 0.85,
+            },
+            text=[f"{name} = {style.safe(v, 30)}<br>mean of {n} selection draws" for v, n in
+                  zip(group[parameter], group["draws"], strict=True)],
+            hovertemplate="%{text}: %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+    row, column = divmod(place, _COLUMNS)
+    high, low = _domain(row, rows, 0.3)
+    left, right = _domain(column, min(_COLUMNS, len(parameter_columns(candidates))), 0.08)
+    figure.arrange(
+        **{
+            f"xaxis{number}": {
+                "title": {"text": name}, "type": _axis_type(candidates[parameter]), "domain": [left, right],
+                "anchor": f"y{number}", **_ticks(candidates[parameter]),
+            },
+            f"yaxis{number}": {"domain": [1 - low, 1 - high], "anchor": f"x{number}", **({"matches": "y"} if number else {})},
+        }
+    )  # fmt: skip
+
+
+def _domain(place: int, places: int, gap: float) -> list[float]:
+    """Return from where to where panel `place` of `places` reaches, with a gap (share of a panel) between them."""
+    size = 1 / (places + gap * (places - 1))
+    start = place * size * (1 + gap)
+    return [start, min(start + size, 1.0)]
 
 
 def paper(candidates: pd.DataFrame, metric_title: str) -> PaperFigure:
@@ -78,6 +104,16 @@ def _axis_type(values: "pd.Series[float]") -> str:
         return "category"
     held = values.dropna()
     return "log" if len(held) and held.min() > 0 and held.max() / held.min() >= 8 else "linear"
+
+
+def _ticks(values: "pd.Series[float]") -> dict[str, object]:
+    """Return ticks at the values tried where they are few; powers of ten on other logarithmic axes."""
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return {}
+    tried = sorted(values.dropna().unique())
+    if len(tried) <= MOST_TICKS:
+        return {"tickvals": tried, "ticktext": [f"{value:.3g}" for value in tried]}
+    return {"dtick": 1, "exponentformat": "power"} if _axis_type(values) == "log" else {}
 
 
 def _shades(candidates: pd.DataFrame) -> dict[int, str]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as PaperFigure
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.roles import role
+from analysis.words import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +81,12 @@ def paper_text(text: object, most: int = 40) -> str:
     return shorten(str(text), most).replace("$", r"\$")
 
 
-def shorten(text: str, most: int) -> str:
-    """Return text of at most `most` characters on one line, the middle cut out if it is longer."""
-    line = " ".join(text.split())
-    if len(line) <= most:
-        return line
-    head = (most - 1) * 2 // 3
-    return f"{line[:head]}…{line[-(most - 1 - head) :]}"
-
-
 def label_scale(labels: ArrayLike, smallest: float) -> NDArray[np.float64]:
     """Return positions on an axis of labels: straight near zero, logarithmic beyond (asinh), so that 0 has a place.
 
     `smallest` is the smallest positive number of labels shown.
     """
     return np.arcsinh(np.asarray(labels, dtype=np.float64) / max(smallest, 1e-9) * 2)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number for people: fixed digits for shares, fewer for large values, a dash for none."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def paper(width: float = 7.0, height: float = 4.2, panels: int = 1) -> tuple[PaperFigure, Sequence[Axes]]:

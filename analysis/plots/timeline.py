@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.figure import Figure as PaperFigure
 from numpy.typing import NDArray
 
 from analysis.by_fault import DrawScores
 from analysis.plots import style
+from analysis.plots.page_figure import PageFigure
 
 MOST_POINTS = 600
 """Points a lane; longer test parts are shown as the maximum of each block, so that no alarm disappears."""
@@ -57,19 +57,24 @@ def data(draws: Sequence[DrawScores]) -> Timeline:
     return Timeline(lanes, tuple(_faults(draws[0])) if draws else ())
 
 
-def page(timeline: Timeline) -> go.Figure:
+def page(timeline: Timeline) -> PageFigure:
     """Return the interactive figure."""
-    figure = go.Figure()
+    figure = PageFigure()
     for place, lane in enumerate(timeline.lanes):
         look, name = style.look(lane.detector), style.safe(lane.detector)
         x, y, score = _broken(lane, place)
-        figure.add_scatter(
+        figure.scatter(
             x=x, y=y, mode="lines", name=name, line={"color": look.colour, "width": 1.4}, customdata=score,
             hovertemplate="<b>%{fullData.name}</b><br>%{x}<br>score %{customdata:.4g}<extra></extra>",
         )  # fmt: skip
+        if lane.line <= 1.1:
+            figure.shape(
+                type="line", x0=0, x1=1, xref="paper", y0=place + 0.8 * lane.line, y1=place + 0.8 * lane.line,
+                line={"color": look.colour, "width": 1, "dash": "dot"}, opacity=0.7,
+            )  # fmt: skip
         for good, symbol, word in ((True, "triangle-up", "alarm inside a fault"), (False, "x-thin", "false alarm")):
             chosen = lane.alarm & (lane.faulty == good)
-            figure.add_scatter(
+            figure.scatter(
                 x=_stamps(lane.time[chosen]), y=np.full(int(chosen.sum()), place - 0.08), mode="markers",
                 marker={"symbol": symbol, "size": 7, "color": look.colour, "line": {"width": 2, "color": look.colour}},
                 name=f"{name}: {word}", showlegend=False,
@@ -77,12 +82,15 @@ def page(timeline: Timeline) -> go.Figure:
             )  # fmt: skip
     for fault in timeline.faults:
         start, end = _stamps(np.array([fault.start, fault.end]))
-        figure.add_vrect(x0=start, x1=end, fillcolor="#d9822b", opacity=0.18, line_width=0, layer="below")
-        figure.add_annotation(
+        figure.shape(
+            type="rect", x0=start, x1=end, y0=0, y1=1, yref="paper", fillcolor="#d9822b", opacity=0.18,
+            line={"width": 0}, layer="below",
+        )  # fmt: skip
+        figure.annotation(
             x=start, y=1.0, yref="paper", yanchor="bottom", xanchor="left", text=style.safe(fault.fault_type, 14),
             showarrow=False, font={"size": 9}, textangle=-30,
         )  # fmt: skip
-    figure.update_layout(
+    figure.arrange(
         xaxis={"title": {"text": "time (UTC) at which the window ends"}, "type": "date"},
         yaxis={
             "tickvals": list(range(len(timeline.lanes))), "automargin": True, "zeroline": False,

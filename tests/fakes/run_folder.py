@@ -24,12 +24,12 @@ STRIDE = 4
 SKILL: Mapping[str, Mapping[int, float]] = {
     "random": {0: 0.0},
     "always_alarm": {0: 0.0},
-    "moving_variance": {0: 1.0},
-    "pca": {0: 1.3},
-    "isolation_forest": {0: 1.2, 20: 1.25, 100: 1.3},
-    "random_forest": {20: 1.2, 100: 2.0},
-    "moment_zero_shot": {0: 0.9},
-    "moment_lora": {20: 1.4, 100: 3.2},
+    "moving_variance": {0: 0.6},
+    "pca": {0: 0.8},
+    "isolation_forest": {0: 0.7, 20: 0.75, 100: 0.8},
+    "random_forest": {20: 0.9, 100: 1.5},
+    "moment_zero_shot": {0: 0.5},
+    "moment_lora": {20: 0.8, 100: 2.2},
 }
 """Distance between scores of faults and of normal windows, in standard deviations."""
 

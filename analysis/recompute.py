@@ -1,0 +1,82 @@
+"""`python -m analysis.recompute RUN`: rebuild every metric from score files and thresholds, and compare with the rows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from analysis.errors import AnalysisError
+from orchestrator.errors import RunFolderError
+from orchestrator.results import read_rows, read_scores
+from trainables.metrics import METRICS, compute_metrics
+
+STEP_S = 1.0
+"""Stands in for the distance between rows, which metrics use only where no segment has two scored windows."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def recompute(run: Path, rows: pd.DataFrame | None = None, step_s: float = STEP_S) -> pd.DataFrame:
+    """Return the ok report rows of a run with every metric computed again from its score file.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    rows
+        Its rows, metric columns present or not; default: read them.
+    step_s
+        Seconds between rows of the telemetry; matters only where no segment has two scored windows.
+
+    Raises
+    ------
+    AnalysisError
+        Not a run folder, or a score file is missing.
+    """
+    try:
+        found = read_rows(run) if rows is None else rows
+        kept = found[(found["phase"] == "report") & (found["status"] == "ok")]
+        values = [
+            compute_metrics(read_scores(run, str(trial), int(draw)), float(threshold), step_s)
+            for trial, draw, threshold in kept[["trial", "draw", "threshold"]].itertuples(index=False)
+        ]
+    except RunFolderError as err:
+        raise AnalysisError(str(err)) from err
+    metrics = pd.DataFrame(values, index=kept.index, columns=list(METRICS)).astype(float)
+    return kept.assign(**{name: metrics[name] for name in METRICS})
+
+
+def differences(run: Path) -> Iterator[str]:
+    """Yield one line for every metric of a report row that its score file does not give exactly."""
+    rows = read_rows(run)
+    again = recompute(run, rows)
+    for name in METRICS:
+        stored = pd.to_numeric(rows.loc[again.index].get(name, pd.Series(index=again.index, dtype=float)))
+        unlike = ~((stored == again[name]) | (stored.isna() & again[name].isna()))
+        for index in again.index[unlike]:
+            row = again.loc[index]
+            yield (
+                f"{row['detector']} on {row['source']}, {row['shots']} shots, draw {row['draw']}: "
+                f"{name} is {stored[index]} in the row, {again.at[index, name]} from the scores"
+            )
+
+
+@app.command(epilog="Example: python -m analysis.recompute runs/fewshot-20260301T060000Z")
+def main(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
+    """Check that every metric of the report rows follows from the score files; exit 1 where one does not."""
+    try:
+        lines = list(differences(run))
+    except (AnalysisError, RunFolderError) as err:
+        typer.echo(str(err), err=True)
+        raise typer.Exit(2) from err
+    for line in lines:
+        typer.echo(line)
+    if lines:
+        raise typer.Exit(1)
+    typer.echo("every metric of every report row follows from its score file")
+
+
+if __name__ == "__main__":
+    app()
