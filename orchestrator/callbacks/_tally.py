@@ -24,9 +24,9 @@ class CellTally:
         self.running: set[str] = set()
         self.timed = 0
         self.seconds = 0.0
-        self._selection: defaultdict[str, list[float | None]] = defaultdict(list)
-        self._report: list[float] = []
-        self._seen: Counter[str] = Counter()
+        self._rows: dict[str, dict[int, str]] = defaultdict(dict)
+        self._selection: dict[str, dict[int, float | None]] = defaultdict(dict)
+        self._report: dict[int, float] = {}
 
     @property
     def done(self) -> int:
@@ -54,23 +54,28 @@ class CellTally:
             Selection draws of a configuration.
         """
         if not self.cell.space:
-            return fmean(self._report) if self._report else None
-        blocks = [values for values in self._selection.values() if len(values) == block]
-        means = [fmean(good) for values in blocks if len(good := [v for v in values if v is not None]) == block]
+            return fmean(self._report.values()) if self._report else None
+        good = [[value for value in draws.values() if value is not None] for draws in self._selection.values()]
+        means = [fmean(values) for values in good if len(values) == block]
         if not means:
             return None
         return max(means) if METRICS[metric].direction == "max" else min(means)
 
     def add(self, row: Row, metric: str) -> float:
-        """Count one row and return the seconds that it took; 0 for rows that are not ok."""
-        self.statuses[str(row["status"])] += 1
-        value = row.get(metric) if row["status"] == "ok" else None
+        """Count one row, in place of an earlier one of the same draw; return its seconds, 0 if it is not ok."""
+        trial, draw, status = str(row["trial"]), int(row["draw"] or 0), str(row["status"])
+        earlier = self._rows[trial].get(draw)
+        if earlier is not None:
+            self.statuses[earlier] -= 1
+        self._rows[trial][draw] = status
+        self.statuses[status] += 1
+        value = row.get(metric) if status == "ok" else None
         number = float(value) if isinstance(value, int | float) else None
         if row["phase"] == "select":
-            self._selection[str(row["trial"])].append(number)
+            self._selection[trial][draw] = number
         elif number is not None:
-            self._report.append(number)
-        if row["status"] != "ok":
+            self._report[draw] = number
+        if status != "ok":
             return 0.0
         parts = [row.get(name) for name in ("fit_seconds", "score_seconds")]
         spent = sum(float(part) for part in parts if isinstance(part, int | float))
@@ -80,8 +85,7 @@ class CellTally:
 
     def trial_ended(self, trial: TrialPlan) -> bool:
         """Return True if no further row of the trial is to come."""
-        self._seen[trial.id] += 1
-        return self._seen[trial.id] >= len(trial.draws)
+        return len(self._rows[trial.id]) >= len(trial.draws)
 
 
 class Tally:

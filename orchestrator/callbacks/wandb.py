@@ -10,6 +10,7 @@ import os
 import queue
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -91,14 +92,17 @@ class WandbObserver:
         self._settings = settings
         self._run = run
         self._mode: Mode = mode
-        self._open: dict[str, tuple[TrialPlan, list[Row]]] = {}
+        self._earlier: dict[str, dict[int, Row]] = defaultdict(dict)
+        self._open: dict[str, tuple[TrialPlan, dict[int, Row]]] = {}
         self._queue: queue.SimpleQueue[tuple[TrialPlan, list[Row]] | None] = queue.SimpleQueue()
         self._error: Exception | None = None
         self._dropped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="wandb")
 
     def on_start(self, plan: SweepPlan, rows: Sequence[Row] = ()) -> None:  # noqa: ARG002
-        """Start the thread."""
+        """Start the thread; a trial that goes on after an interruption is written with its earlier rows."""
+        for row in rows:
+            self._earlier[str(row["trial"])][_draw(row)] = row
         self._thread.start()
 
     def on_trial_start(self, trial: TrialPlan) -> None:
@@ -107,23 +111,24 @@ class WandbObserver:
     def on_row(self, trial: TrialPlan, row: Row, scores: WindowScores | None = None) -> None:  # noqa: ARG002
         """Keep the row; with the last one of a trial, hand the trial to the thread."""
         self._raise_error()
-        rows = self._open.setdefault(trial.id, (trial, []))[1]
-        rows.append(row)
+        if trial.id not in self._open:
+            self._open[trial.id] = (trial, self._earlier.pop(trial.id, {}))
+        rows = self._open[trial.id][1]
+        rows[_draw(row)] = row
         if len(rows) >= len(trial.draws):
-            self._queue.put(self._open.pop(trial.id))
+            self._hand_over(trial.id)
 
     def on_cell_done(self, cell: Cell, summary: CellSummary) -> None:  # noqa: ARG002
         """Hand over trials of the cell that ended before all their draws ran."""
         self._raise_error()
         for key in [key for key, (trial, _) in self._open.items() if trial.cell.name == cell.name]:
-            self._queue.put(self._open.pop(key))
+            self._hand_over(key)
 
     def on_finish(self, summary: SweepSummary) -> None:  # noqa: ARG002
         """Wait for the thread, at most `EXIT_SECONDS`, then drop what is left."""
         self._raise_error()
-        for entry in self._open.values():
-            self._queue.put(entry)
-        self._open.clear()
+        for key in list(self._open):
+            self._hand_over(key)
         self._queue.put(None)
         self._thread.join(EXIT_SECONDS)
         if self._thread.is_alive():
@@ -131,6 +136,10 @@ class WandbObserver:
             self._drop()
             raise TrackingError(f"about {left} trials are not in W&B after {EXIT_SECONDS:g} s; rows.jsonl has them all")
         self._raise_error()
+
+    def _hand_over(self, key: str) -> None:
+        trial, rows = self._open.pop(key)
+        self._queue.put((trial, [rows[draw] for draw in sorted(rows)]))
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -174,7 +183,7 @@ class WandbObserver:
             ),
         )
         run.define_metric("*", step_metric="draw")
-        for row in sorted(rows, key=lambda row: int(str(row["draw"]))):
+        for row in rows:
             run.log({"draw": row["draw"], **measured(row)})
         good = [row for row in rows if row["status"] == "ok"]
         run.summary.update(summarised(rows))
@@ -242,6 +251,10 @@ def summarised(rows: Sequence[Row]) -> Mapping[str, Value]:
     if failed:
         means["reason"] = failed[-1].get("reason")
     return means
+
+
+def _draw(row: Row) -> int:
+    return int(row["draw"] or 0)
 
 
 def _identifier(group: str, trial: TrialPlan) -> str:

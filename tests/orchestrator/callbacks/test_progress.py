@@ -127,9 +127,7 @@ def test_best_so_far_needs_a_whole_block_of_good_draws():
 def test_a_metric_where_low_is_good_has_the_lowest_as_best():
     cell = make_cell(candidates=2)
     plan = make_sweep_plan(cell)
-    low_is_good = next(
-        name for name, metric in __import__("trainables.metrics").metrics.METRICS.items() if metric.direction == "min"
-    )
+    low_is_good = next(name for name, metric in METRICS.items() if metric.direction == "min")
     tally = Tally(plan)
     tally.metric = low_is_good
     for candidate, value in ((0, 5.0), (1, 3.0)):
@@ -137,6 +135,19 @@ def test_a_metric_where_low_is_good_has_the_lowest_as_best():
         for draw in trial.draws:
             tally.add(trial, {**make_result(trial, draw), low_is_good: value})
     assert 3.0 == tally.best(tally.cells[cell.name])
+
+
+def test_a_draw_that_runs_again_replaces_its_earlier_row():
+    cell = make_cell()
+    first, second = report_trial(cell, 100), report_trial(cell, 101)
+    tally = Tally(make_sweep_plan(cell), [make_result(first, 100, None, "failed")])
+    assert (1, 1) == (tally.done, tally.failed)
+    tally.started(first)
+    tally.add(first, make_result(first, 100, 0.25))
+    tally.add(second, make_result(second, 101, 0.75))
+    assert (2, 0) == (tally.done, tally.failed)
+    assert 0.5 == tally.best(tally.cells[cell.name])
+    assert not tally.cells[cell.name].running
 
 
 def test_time_left_weighs_what_is_left_by_what_its_detector_costs():

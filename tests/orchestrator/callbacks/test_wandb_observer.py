@@ -154,6 +154,17 @@ def test_a_trial_is_written_once_with_all_its_rows_even_if_its_cell_ends_early(t
     assert [(whole.id, 3), (cut.id, 1)] == written
 
 
+def test_a_trial_that_goes_on_after_an_interruption_is_written_with_its_earlier_rows(tmp_path):
+    written = []
+    observer = Planted(lambda trial, rows: written.append([row["draw"] for row in rows]), tmp_path)
+    cell = make_cell(candidates=1)
+    trial = select_trial(cell)
+    observer.on_start(make_sweep_plan(cell), [make_result(trial, 2), make_result(trial, 0)])
+    observer.on_row(trial, make_result(trial, 1))
+    observer.on_finish(END)
+    assert [[0, 1, 2]] == written
+
+
 def test_an_error_in_the_thread_costs_one_warning_and_the_sweep_goes_on(tmp_path, caplog):
     def fail(trial, rows):
         raise ConnectionError("planted")
