@@ -5,7 +5,10 @@ is right here: every configuration meets the same selection draws. Draws run in 
 each trial, as that pruner asks for, so that no draw decides alone.
 """
 
+import warnings
+
 import numpy as np
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 
 from orchestrator.spec import RACING_MIN_DRAWS
@@ -21,7 +24,11 @@ def racing_is_on(wanted: bool, draws: int) -> bool:
 
 def make_pruner(on: bool) -> BasePruner:
     """Return the pruner of one study."""
-    return WilcoxonPruner(p_threshold=P_THRESHOLD) if on else NopPruner()
+    if not on:
+        return NopPruner()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # pinned, and its decisions are tested here
+        return WilcoxonPruner(p_threshold=P_THRESHOLD)
 
 
 def running_order(draws: tuple[int, ...], seed: int, on: bool) -> tuple[int, ...]:

@@ -135,6 +135,7 @@ class _Searcher(Searcher):  # type: ignore[misc]  # ray has no types
         self._desk = desk
 
     def suggest(self, trial_id: str) -> dict[str, str] | str | None:
+        """Return the next trial, None if none fits now, or FINISHED."""
         with self._desk.guarded():
             config = self._desk.hand_out(trial_id)
         if config is None and self._desk.driver.is_over:
@@ -143,10 +144,10 @@ class _Searcher(Searcher):  # type: ignore[misc]  # ray has no types
         return config
 
     def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
-        """The scheduler has passed everything on already."""
+        """Do nothing: the scheduler has passed everything on already."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Nothing to save: the rows are the state."""
+        """Do nothing: the rows are the state."""
 
 
 class _Scheduler(FIFOScheduler):  # type: ignore[misc]
@@ -156,13 +157,15 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self._desk = desk
 
-    def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, object]) -> str:
+    def on_trial_result(self, _controller: object, trial: Trial, result: dict[str, object]) -> str:
+        """Pass a draw on; go on, or stop the trial."""
         with self._desk.guarded():
             go_on = self._desk.report(trial.trial_id, result)
         decision: str = TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
         return decision
 
-    def on_trial_error(self, tune_controller: object, trial: Trial) -> None:
+    def on_trial_error(self, _controller: object, trial: Trial) -> None:
+        """Pass on that a worker died."""
         error = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else "no reason given"
         with self._desk.guarded():
             self._desk.lost(trial.trial_id, error)
@@ -175,15 +178,16 @@ class _Watcher(Callback):  # type: ignore[misc]
         self._desk = desk
         self._interrupts = interrupts
 
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
+    def on_step_begin(self, **_info: object) -> None:
+        """Leave the loop if a signal has arrived."""
         self._interrupts.strike_if_arrived()
 
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+    def on_trial_start(self, *, trial: Trial, **_info: object) -> None:
+        """Note when the first draw began."""
         self._desk.started(trial.trial_id)
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, object], **info: object
-    ) -> None:
+    def on_trial_result(self, *, result: dict[str, object], **_info: object) -> None:
+        """Drop the outcome, which is on disk by now."""
         result.pop(OUTCOME, None)
 
 
