@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 SPEC ?= search_spaces/fewshot.yaml
+ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 .PHONY: help install sweep test lint bench clean
 
 help:
-	@echo "make sweep [SPEC=search_spaces/fewshot.yaml]   install, then run a sweep to its report"
+	@echo "make sweep     install, then run a sweep to its report; SPEC=search_spaces/other.yaml, ARGS=--dry-run"
 	@echo "make test      install with the test tools, then run the whole test suite"
 	@echo "make install   make .venv and install everything"
 	@echo "make lint      ruff, mypy, codespell, validate-pyproject"
@@ -25,7 +26,7 @@ help:
 install: $(VENV)/.installed
 
 sweep: install
-	$(BIN)/python -m orchestrator.sweep $(SPEC)
+	$(BIN)/python -m orchestrator.sweep $(SPEC) $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
