@@ -193,7 +193,7 @@ def _without_repeats(
             f"({int((~equal).sum())} such rows); one row per time and segment is needed: "
             "merge them, or tell parallel sources apart in a column named segment"
         )
-    said.append(f"{_count(len(later), 'row')} that repeat another one exactly: dropped.")
+    said.append(f"{_count(len(later), 'exactly repeated row')} dropped.")
     keep = np.flatnonzero(~repeats)
     return raw.take(keep), code[keep]
 

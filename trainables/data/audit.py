@@ -30,16 +30,16 @@ def audit(parts: Parts, support: LabelledWindows) -> None:
     for name, windows in {**labelled, "reference": parts.reference}.items():
         _check_increasing(name, windows)
         _check_inside_segments(name, windows, parts.series)
-    codes = {"support pool": SUPPORT, "reference": SUPPORT, "validation": VALIDATION, "test": TEST}
-    for name, windows in {**labelled, "reference": parts.reference}.items():
-        _check_territory(name, windows, parts.territory, codes[name])
-    for name, windows in labelled.items():
-        _check_labels(name, windows, parts.series)
     _check_apart("support pool", parts.pool, "validation", parts.validation, parts.series)
     _check_apart("support pool", parts.pool, "test", parts.test, parts.series)
     _check_apart("reference", parts.reference, "validation", parts.validation, parts.series)
     _check_apart("reference", parts.reference, "test", parts.test, parts.series)
     _check_apart("validation", parts.validation, "test", parts.test, parts.series)
+    codes = {"support pool": SUPPORT, "reference": SUPPORT, "validation": VALIDATION, "test": TEST}
+    for name, windows in {**labelled, "reference": parts.reference}.items():
+        _check_territory(name, windows, parts.territory, codes[name])
+    for name, windows in labelled.items():
+        _check_labels(name, windows, parts.series)
     _check_events(labelled)
     _check_support(parts.pool, support)
     _check_scaler(parts, held_out)

@@ -5,6 +5,7 @@ import gzip
 import io
 import re
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,24 +33,31 @@ def read_csv(path: Path) -> FileColumns:
     """
     where = str(path)
     try:
-        sample = _first_lines(path)
-        separator, decimal = _dialect(where, sample)
+        sample = first_lines(path)
+        separator, decimal = dialect(sample)
         names = [name.strip() for name in next(csv.reader(sample[:1], delimiter=separator))]
         check_header(where, names)
         _check_last_line(path, separator, names)
         return _read(path, names, separator, decimal)
     except UnicodeDecodeError as err:
         raise DataError(f"{where}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz") from err
-    except (gzip.BadGzipFile, EOFError) as err:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise DataError(f"{where}: the name says gzip, but the content does not unpack: {err}") from err
-    except pd.errors.ParserError as err:
+    except (pd.errors.ParserError, csv.Error) as err:
         said = re.sub(r"\s+", " ", str(err)).removeprefix("Error tokenizing data. C error: ")
         raise DataError(f"{where}: {said.strip()}; every line needs as many values as the header") from err
     except pd.errors.ParserWarning as err:
         raise DataError(f"{where}: the rows have more values than the header has names ({len(names)})") from err
 
 
-def _first_lines(path: Path) -> list[str]:
+def first_lines(path: Path) -> list[str]:
+    """Return the first lines of a text file, unpacked.
+
+    Raises
+    ------
+    DataError
+        Nothing in it, or no header in the first line.
+    """
     raw = path.open("rb")
     with raw, io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw, "utf-8-sig") as file:
         lines = [line.rstrip("\r\n") for line, _ in zip(file, range(_SAMPLE_LINES), strict=False)]
@@ -60,12 +68,10 @@ def _first_lines(path: Path) -> list[str]:
     return lines
 
 
-def _dialect(where: str, sample: list[str]) -> tuple[str, str]:
-    """Return separator and decimal sign."""
+def dialect(sample: list[str]) -> tuple[str, str]:
+    """Return the separator and the decimal sign that the first lines show."""
     bare = re.sub(r'"[^"]*"', "", sample[0])
     separator = max((",", ";", "\t"), key=bare.count)
-    if not bare.count(separator):
-        check_header(where, [sample[0].strip()])
     fields = [field.strip() for line in sample[1:] for field in line.split(separator)]
     comma = separator != "," and any(re.fullmatch(r"[-+]?\d+,\d+([eE][-+]?\d+)?", field) for field in fields)
     return separator, "," if comma else "."
@@ -123,7 +129,7 @@ def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileCol
 
 
 def _check_last_line(path: Path, separator: str, names: list[str]) -> None:
-    """Refuse a last line with fewer values than the header: the file was cut off. (pandas fills such lines.)"""
+    """Refuse a last line with fewer values than the header: the file was cut off, and pandas would fill it."""
     if path.suffix == ".gz":
         return  # a cut gzip file does not unpack
     with path.open("rb") as file:

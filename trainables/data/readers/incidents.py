@@ -1,5 +1,6 @@
 """Incidents: a list of when something was wrong, laid over telemetry without labels."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainables.data.readers.columns import FileColumns
+from trainables.data.readers.csv_text import dialect, first_lines
 from trainables.data.readers.labels import UNTYPED
 from trainables.data.readers.timestamps import to_utc
 from trainables.errors import DataError
@@ -41,14 +43,11 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
         Missing columns, unreadable times, an end before its start; the message starts with the path.
     """
     where = str(path)
+    if not path.is_file():
+        raise DataError(f"{where}: no such file (data.incidents)")
     try:
-        frame = pd.read_csv(
-            path, dtype="object", keep_default_na=False, sep=None, engine="python", encoding="utf-8-sig"
-        )
-    except FileNotFoundError as err:
-        raise DataError(f"{where}: no such file (data.incidents)") from err
-    except pd.errors.EmptyDataError as err:
-        raise DataError(f"{where}: the file is empty; columns start, end, service and type are needed") from err
+        separator, _ = dialect(first_lines(path))
+        frame = pd.read_csv(path, dtype="object", keep_default_na=False, sep=separator, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as err:
         raise DataError(f"{where}: cannot be read as CSV: {err}") from err
     names = [str(name).strip().lower() for name in frame.columns]
@@ -115,7 +114,7 @@ def lay_over(
         listed = ", ".join(f"{it.place} ({_moment(it.start)})" for it in unmatched[:5])
         notes.append(f"{len(unmatched)} incidents cover no row: {listed}{' ...' if len(unmatched) > 5 else ''}.")
     if overlaps:
-        notes.append(f"{overlaps} incidents overlap an earlier one, which keeps the shared rows.")
+        notes.append(f"Overlapping incidents: {overlaps}; the earlier one keeps the shared rows.")
     return labels, fault_type, service, tuple(notes)
 
 
@@ -128,13 +127,14 @@ def _text(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
 def _durations(text: NDArray[np.object_], where: str) -> NDArray[np.timedelta64]:
     durations = np.empty(len(text), dtype="timedelta64[ns]")
     for row, value in enumerate(text):
+        seconds = re.fullmatch(r"[-+]?\d+(\.\d+)?", value)
         try:
-            length = (
-                pd.Timedelta(float(value), unit="s") if value.replace(".", "", 1).isdigit() else pd.Timedelta(value)
-            )
-        except ValueError as err:
-            raise DataError(f"{where}: line {row + 2}: duration {value!r} is neither seconds nor like 3min") from err
-        durations[row] = length.to_timedelta64()
+            length = pd.to_timedelta(float(value), unit="s") if seconds else pd.to_timedelta(value)
+        except ValueError:
+            length = pd.NaT
+        if pd.isna(length):
+            raise DataError(f"{where}: line {row + 2}: duration {value!r} is neither seconds nor like 3min")
+        durations[row] = np.timedelta64(length.value, "ns")
     return durations
 
 
