@@ -30,6 +30,9 @@ from trainables.trial import WindowScores
 EXIT_SECONDS = 10.0
 """Longest that the end of a sweep waits for the tracker."""
 
+INTERRUPTED_SECONDS = 3.0
+"""The same after Ctrl-C or SIGTERM: whoever stops a sweep wants it to stop."""
+
 LOGGED = ("threshold", "fit_seconds", "score_seconds", "peak_host_mb", "peak_device_mb", "support_events", "prevalence")
 """Fixed columns that are logged with each draw, beside the metrics."""
 
@@ -124,17 +127,18 @@ class WandbObserver:
         for key in [key for key, (trial, _) in self._open.items() if trial.cell.name == cell.name]:
             self._hand_over(key)
 
-    def on_finish(self, summary: SweepSummary) -> None:  # noqa: ARG002
+    def on_finish(self, summary: SweepSummary) -> None:
         """Wait for the thread, at most `EXIT_SECONDS`, then drop what is left."""
         self._raise_error()
         for key in list(self._open):
             self._hand_over(key)
         self._queue.put(None)
-        self._thread.join(EXIT_SECONDS)
+        limit = min(EXIT_SECONDS, INTERRUPTED_SECONDS) if summary.interrupted else EXIT_SECONDS
+        self._thread.join(limit)
         if self._thread.is_alive():
             left = self._queue.qsize()  # the one being written and those waiting; the end mark makes up for it
             self._drop()
-            raise TrackingError(f"about {left} trials are not in W&B after {EXIT_SECONDS:g} s; rows.jsonl has them all")
+            raise TrackingError(f"about {left} trials are not in W&B after {limit:g} s; rows.jsonl has them all")
         self._raise_error()
 
     def _hand_over(self, key: str) -> None:

@@ -182,8 +182,9 @@ def test_an_error_in_the_thread_costs_one_warning_and_the_sweep_goes_on(tmp_path
     assert ["Planted is switched off: on_row failed with ConnectionError: planted"] == warnings_of_the_guard(caplog)
 
 
-def test_a_tracker_that_hangs_is_left_behind_with_one_warning(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(tracker, "EXIT_SECONDS", 0.2)
+@pytest.mark.parametrize(("setting", "interrupted"), [("EXIT_SECONDS", False), ("INTERRUPTED_SECONDS", True)])
+def test_a_tracker_that_hangs_is_left_behind_with_one_warning(tmp_path, caplog, monkeypatch, setting, interrupted):
+    monkeypatch.setattr(tracker, setting, 0.2)
     release = threading.Event()
     observers = Observers([Planted(lambda trial, rows: release.wait(20), tmp_path)])
     cell = make_cell()
@@ -191,7 +192,7 @@ def test_a_tracker_that_hangs_is_left_behind_with_one_warning(tmp_path, caplog, 
     for draw in (100, 101):
         observers.on_row(report_trial(cell, draw), make_result(report_trial(cell, draw), draw))
     started = time.monotonic()
-    observers.on_finish(END)
+    observers.on_finish(SweepSummary(Path("run"), {}, interrupted=interrupted))
     release.set()
     assert time.monotonic() - started < 2
     (warning,) = warnings_of_the_guard(caplog)
