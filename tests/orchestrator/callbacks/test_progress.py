@@ -12,6 +12,7 @@ from orchestrator.callbacks._tally import Tally, spoken
 from orchestrator.callbacks.base import CellSummary, SweepSummary
 from orchestrator.callbacks.progress import Progress
 from tests.fakes.plans import METRIC, make_cell, make_result, make_sweep_plan, report_trial, select_trial
+from trainables.metrics import METRICS
 
 
 class Clock:
