@@ -56,6 +56,8 @@ def draw_values(report: pd.DataFrame, metric: str) -> pd.DataFrame:
     Folds are averaged inside a draw. A draw that lacks a fold, or whose metric is not defined in one of
     them, is left out, so that every value rests on the same folds.
     """
+    if metric not in report:  # no draw of any detector ended well
+        return report.loc[:, [*GROUP, "draw"]].iloc[:0].assign(value=np.nan)
     held = report.dropna(subset=[metric])
     folds = report.groupby(GROUP)["fold"].nunique()
     by_draw = held.groupby([*GROUP, "draw"], as_index=False).agg(value=(metric, "mean"), folds=("fold", "nunique"))
@@ -74,7 +76,7 @@ def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
         `low` and `high` are NaN where no interval is given; `note` says why.
     """
     values = draw_values(report, metric)
-    counts = report.groupby(GROUP)[list(COUNTS)].mean().rename(columns=COUNTS)
+    counts = report.astype(dict.fromkeys(COUNTS, float)).groupby(GROUP)[list(COUNTS)].mean().rename(columns=COUNTS)
     bounded = is_share(metric)
     records = []
     for key, group in values.groupby(GROUP):

@@ -52,8 +52,7 @@ def find(sweep: Sweep) -> Findings:
     """Work out every table of a sweep."""
     metric = sweep.objective
     by_metric = {name: levels(sweep.report, name) for name in sweep.metrics}
-    if metric not in by_metric:
-        by_metric = {metric: levels(sweep.report.assign(**{metric: float("nan")}), metric), **by_metric}
+    by_metric.setdefault(metric, levels(sweep.report, metric))
     board = leaderboard(sweep, metric)
     pairs, headlines = _compared(sweep, metric, by_metric[metric])
     words = Words(metric, sweep.unit, many_sources=sweep.rows["source"].nunique() > 1)

@@ -6,7 +6,7 @@ import pandas as pd
 from analysis.curves import draw_values, levels, sign
 from analysis.intervals import clopper_pearson
 from analysis.load import Sweep
-from analysis.roles import REFERENCES, role
+from analysis.roles import REFERENCES, base_name, role
 
 BESIDE = ("f1", "oracle_f1", "event_recall", "false_alarms_per_day", "delay_s", "vus_pr", "auroc", "macro_f1")
 """Metrics shown beside the one that ranks, where the rows have them."""
@@ -37,7 +37,7 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
     table["complete"] = _complete(sweep, table)
     table = pd.concat([table, _caught(table)], axis=1)
     table["role"] = [role(name) for name in table["detector"]]
-    table["reference"] = table["detector"].isin(REFERENCES)
+    table["reference"] = [base_name(name) in REFERENCES for name in table["detector"]]
     return _per_shots(table.rename(columns={"shots": "own_shots"}), lower_is_better=sign(metric) < 0)
 
 

@@ -1,6 +1,6 @@
 """Run folders -> one checked frame of rows, the plan they should fulfil, and what is missing from it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +8,12 @@ import pandas as pd
 import yaml
 
 from analysis.errors import AnalysisError, ClaimError
+from analysis.words import Record
 from orchestrator.errors import RunFolderError
 from orchestrator.results import COLUMNS, read_manifest, read_rows
+
+Names = Mapping[tuple[int, str], str]
+"""(position of the run, detector) -> the name that tells runs apart."""
 
 CELL = ["source", "detector", "shots", "fold"]
 """Columns that name a cell; `fold` last, because folds are averaged inside a draw."""
@@ -135,9 +139,10 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
     if rows.empty:
         raise AnalysisError(f"{folders[0]}: no rows yet; the sweep has not finished a draw")
     notes = _fingerprint_notes(rows, mixed=mixed)
-    rows = _one_winner(_told_apart(rows, folders, notes), notes)
+    names = _told_apart(rows, folders, notes)
+    rows = _one_winner(_renamed(rows, names), notes)
     manifests = tuple(_manifest(folder, notes) for folder in folders)
-    planned = _planned(manifests)
+    planned = _planned(manifests, names)
     if planned is None:
         notes.append("The manifest does not list the planned draws, so missing draws cannot be named.")
     return Sweep(
@@ -146,7 +151,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
         manifests=manifests,
         specs=tuple(_spec(folder) for folder in folders),
         planned=planned,
-        gaps=tuple(_gaps(rows, planned, _dead_cells(rows, manifests))),
+        gaps=tuple(_gaps(rows, planned, _dead_cells(rows, manifests, names))),
         notes=tuple(notes),
     )
 
@@ -203,17 +208,21 @@ def _fingerprint_notes(rows: pd.DataFrame, *, mixed: bool) -> list[str]:
     return [f"Mixed input: {text}."]
 
 
-def _told_apart(rows: pd.DataFrame, folders: Sequence[Path], notes: list[str]) -> pd.DataFrame:
-    """Add the folder's name to detectors that occur in several runs, so that their draws are not pooled."""
+def _told_apart(rows: pd.DataFrame, folders: Sequence[Path], notes: list[str]) -> Names:
+    """Return names with the folder's for detectors that occur in several runs, so that their draws are not pooled."""
     runs = rows.groupby("detector")["run"].nunique()
-    shared = rows["detector"].isin(runs[runs > 1].index)
-    if not shared.any():
-        return rows
+    shared = sorted(runs[runs > 1].index)
+    if not shared:
+        return {}
     names = [folder.resolve().name for folder in folders]
     labels = [n if names.count(n) == 1 else f"{n} #{i + 1}" for i, n in enumerate(names)]
-    told = rows["detector"] + " [" + rows["run"].map(dict(enumerate(labels))) + "]"
     notes.append(f"Several runs hold the same detectors; the run is named in brackets: {', '.join(labels)}.")
-    return rows.assign(detector=rows["detector"].where(~shared, told))
+    return {(run, name): f"{name} [{label}]" for run, label in enumerate(labels) for name in shared}
+
+
+def _renamed(rows: pd.DataFrame, names: Names) -> pd.DataFrame:
+    keys = zip(rows["run"], rows["detector"], strict=True)
+    return rows.assign(detector=[names.get(key, key[1]) for key in keys]) if names else rows
 
 
 def _one_winner(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -233,38 +242,40 @@ def _one_winner(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return rows.drop(index=superseded.index[superseded])
 
 
-def _planned(manifests: Sequence[Mapping[str, object]]) -> pd.DataFrame | None:
-    """Return planned report draws from `manifest["cells"]`; None if any manifest lacks it."""
-    records = []
-    for manifest in manifests:
+def _cells(manifests: Sequence[Mapping[str, object]], names: Names) -> Iterator[tuple[tuple[object, ...], Record]]:
+    """Yield every planned cell: its key in the order of `CELL`, and what the manifest says of it."""
+    for run, manifest in enumerate(manifests):
         cells = manifest.get("cells")
-        if not isinstance(cells, list):
-            return None
-        for cell in cells:
-            key = {name: cell[name] for name in CELL}
-            records += [{**key, "draw": draw} for draw in cell["report_draws"]]
+        for cell in cells if isinstance(cells, list) else []:
+            told = {**cell, "detector": names.get((run, cell["detector"]), cell["detector"])}
+            yield tuple(told[name] for name in CELL), told
+
+
+def _planned(manifests: Sequence[Mapping[str, object]], names: Names) -> pd.DataFrame | None:
+    """Return planned report draws from `manifest["cells"]`; None if any manifest lacks it."""
+    if not all(isinstance(manifest.get("cells"), list) for manifest in manifests):
+        return None
+    records = [(*key, draw) for key, cell in _cells(manifests, names) for draw in cell["report_draws"]]
     return pd.DataFrame.from_records(records, columns=[*CELL, "draw"]).drop_duplicates()
 
 
 NO_WINNER = "no configuration of the search ran on all selection draws, so there was none to report"
 
 
-def _dead_cells(rows: pd.DataFrame, manifests: Sequence[Mapping[str, object]]) -> set[tuple[object, ...]]:
+def _dead_cells(
+    rows: pd.DataFrame, manifests: Sequence[Mapping[str, object]], names: Names
+) -> set[tuple[object, ...]]:
     """Return the cells whose search is over without a configuration that worked: they will never report."""
     dead: set[tuple[object, ...]] = set()
-    selection = rows[rows["phase"] == "select"]
-    reported = {tuple(cell) for cell in rows.loc[rows["phase"] == "report", CELL].itertuples(index=False, name=None)}
-    by_cell = dict(iter(selection.groupby(CELL)))
-    for manifest in manifests:
-        cells = manifest.get("cells")
-        for cell in cells if isinstance(cells, list) else []:
-            key, draws = tuple(cell[name] for name in CELL), cell.get("selection_draws")
-            tried = by_cell.get(key)
-            if key in reported or tried is None or not draws:
-                continue
-            good = tried[tried["status"] == "ok"].groupby("trial")["draw"].nunique()
-            if tried["trial"].nunique() >= int(cell.get("candidates") or 0) and not (good >= len(draws)).any():
-                dead.add(key)
+    reported = set(rows.loc[rows["phase"] == "report", CELL].itertuples(index=False, name=None))
+    by_cell = dict(iter(rows[rows["phase"] == "select"].groupby(CELL)))
+    for key, cell in _cells(manifests, names):
+        tried, draws = by_cell.get(key), cell.get("selection_draws")
+        if key in reported or tried is None or not draws:
+            continue
+        good = tried[tried["status"] == "ok"].groupby("trial")["draw"].nunique()
+        if tried["trial"].nunique() >= int(cell.get("candidates") or 0) and not (good >= len(draws)).any():
+            dead.add(key)
     return dead
 
 

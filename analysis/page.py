@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis import table_views
 from analysis.back_matter import back_matter
 from analysis.findings import Findings
-from analysis.roles import role
+from analysis.roles import base_name, role
 from analysis.sections import sections
 from analysis.views import Fact, Page
 from analysis.words import metric_title, number, shorten
@@ -109,5 +109,5 @@ def _facts(found: Findings) -> list[Fact]:
 
 
 def _floor(found: Findings) -> str:
-    random = found.board.loc[found.board["detector"] == "random", "estimate"]
+    random = found.board.loc[[base_name(name) == "random" for name in found.board["detector"]], "estimate"]
     return number(float(random.mean())) if len(random) else "not run"

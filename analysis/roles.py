@@ -19,6 +19,11 @@ def role(detector: str) -> Role:
     >>> role("moment_lora"), role("pca"), role("random"), role("my_own_detector")
     ('foundation', 'ordinary', 'floor', 'ordinary')
     """
-    if detector in FLOORS:
+    if base_name(detector) in FLOORS:
         return "floor"
     return "foundation" if detector.startswith("moment") else "ordinary"
+
+
+def base_name(detector: str) -> str:
+    """Return the name of a detector without the run that tells it apart: "pca [run 2]" is a "pca"."""
+    return detector.partition(" [")[0]

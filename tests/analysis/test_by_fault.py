@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from analysis.by_fault import DrawScores, caught_by_type, iter_scores
+from analysis.load import load_sweep
+from orchestrator.results import score_file
+from tests.fakes.run_folder import FakeSweep, make_run
+from trainables.trial import WindowScores
+
+
+def hand_made() -> WindowScores:
+    """Two cpu faults of two windows, one memory fault of one, and two normal windows."""
+    event = np.array([-1, 0, 0, -1, 1, 1, 2], dtype=np.int32)
+    return WindowScores(
+        window_end=np.datetime64("2026-01-01", "ns") + np.arange(7).astype("timedelta64[m]"),
+        segment=np.full(7, "load"),
+        event=event,
+        fault_type=np.array(["normal", "cpu", "cpu", "normal", "cpu", "cpu", "memory"]),
+        label=(event >= 0).astype(np.int8),
+        score=np.array([9, 5, 1, 0, 1, 1, 3], dtype=np.float32),
+    )
+
+
+def test_windows_and_faults_are_counted_by_type():
+    draws = [DrawScores("s", "d", 20, 0, draw, threshold, hand_made()) for draw, threshold in ((100, 3.0), (101, 0.5))]
+    table = caught_by_type(draws).set_index("fault_type")
+    assert (2, 1) == (table.at["cpu", "events"], table.at["memory", "events"])
+    assert 1.5 == table.at["cpu", "events_caught"]  # one of two at the high threshold, both at the low one
+    assert (1 / 4 + 1) / 2 == pytest.approx(table.at["cpu", "window_recall"])
+    assert 1.0 == table.at["memory", "events_caught"]  # a score at the threshold is an alarm
+    assert 2 == table.at["cpu", "draws"]
+
+
+def test_folds_add_up_to_all_faults():
+    draws = [DrawScores("s", "d", 20, fold, 100, 3.0, hand_made()) for fold in (0, 1)]
+    table = caught_by_type(draws).set_index("fault_type")
+    assert (4, 2.0) == (table.at["cpu", "events"], table.at["cpu", "events_caught"])
+
+
+def test_caught_events_agree_with_the_event_recall_of_the_rows(fake_sweep):
+    table = caught_by_type(iter_scores(fake_sweep, []))
+    shares = table.groupby(["detector", "shots"])[["events_caught", "events"]].sum()
+    rows = fake_sweep.report.groupby(["detector", "shots"])["event_recall"].mean()
+    assert (shares["events_caught"] / shares["events"]).to_numpy() == pytest.approx(rows.to_numpy())
+
+
+def test_a_missing_score_file_is_named(tmp_path):
+    run = make_run(tmp_path / "run", FakeSweep(skill={"random": {0: 0.0}}, draws=2))
+    sweep = load_sweep([run])
+    row = sweep.report.iloc[0]
+    score_file(run, row["trial"], row["draw"]).unlink()
+    problems: list[str] = []
+    assert 1 == len(list(iter_scores(sweep, problems)))
+    assert "score file is missing" in problems[0]
+
+
+def test_a_test_part_without_faults_gives_an_empty_table():
+    quiet = hand_made()
+    quiet.label[:] = 0
+    assert caught_by_type([DrawScores("s", "d", 0, 0, 100, 1.0, quiet)]).empty

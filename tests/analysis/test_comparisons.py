@@ -1,0 +1,145 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.comparisons import headlines, pairs
+from analysis.curves import levels
+from analysis.errors import ClaimError
+from analysis.paired import compare
+
+BASE = {
+    "phase": "report", "seeds": "replicated", "fold": 0, "source": "s", "support_windows": 20, "support_events": 3,
+    "validation_labels": 0, "validation_events": 0, "test_windows": 100, "test_events": 6, "prevalence": 0.3,
+    "pool_share": 0.02,
+}  # fmt: skip
+
+
+def report(draws: int = 10, **level: dict[int, float]) -> pd.DataFrame:
+    """Rows of detectors at planted levels; the draw's own effect is shared, as pairing expects."""
+    rng = np.random.default_rng(3)
+    shared = rng.normal(scale=0.03, size=draws)
+    return pd.DataFrame(
+        [
+            {**BASE, "detector": detector, "shots": shots, "draw": draw,
+             "average_precision": mean + shared[draw] + rng.normal(scale=0.005)}
+            for detector, by_shots in level.items()
+            for shots, mean in by_shots.items()
+            for draw in range(draws)
+        ]
+    )  # fmt: skip
+
+
+def beats(rows: pd.DataFrame, short: tuple[tuple[str, str, int], ...] = ()) -> pd.DataFrame:
+    return headlines(
+        pairs(rows, "average_precision", short), levels(rows, "average_precision"), "average_precision"
+    ).set_index("shots")
+
+
+def test_a_pair_has_the_numbers_of_compare():
+    rows = report(moment_lora={20: 0.8}, random_forest={20: 0.75})
+    (pair,) = pairs(rows, "average_precision").to_dict("records")
+    by_draw = rows.pivot_table(index="draw", columns="detector", values="average_precision")
+    known = compare(by_draw["moment_lora"].to_numpy(), by_draw["random_forest"].to_numpy())
+    assert (known.mean, known.p, known.p_signflip) == pytest.approx((pair["mean"], pair["p"], pair["p_signflip"]))
+    assert "better" == pair["verdict"]
+
+
+def test_a_detector_that_beats_all_is_said_to_beat_all():
+    table = beats(report(moment_lora={20: 0.8}, random_forest={20: 0.7}, isolation_forest={20: 0.6}))
+    assert "better" == table.at[20, "verdict"]
+    assert "random_forest" == table.at[20, "opponent"]
+
+
+def test_beating_one_of_two_is_not_beating_all():
+    table = beats(report(moment_lora={20: 0.7}, random_forest={20: 0.8}, isolation_forest={20: 0.6}))
+    assert "not better" == table.at[20, "verdict"]
+    assert 1.0 == table.at[20, "p"]
+
+
+def test_the_p_of_a_headline_is_the_largest_of_its_pairs():
+    rows = report(moment_lora={20: 0.72}, random_forest={20: 0.715}, isolation_forest={20: 0.6})
+    found = pairs(rows, "average_precision")
+    assert found["p"].max() == beats(rows).at[20, "p"]
+
+
+def test_a_detector_without_labels_competes_at_every_number_of_shots():
+    rows = report(moment_lora={20: 0.7}, pca={0: 0.8})
+    (pair,) = pairs(rows, "average_precision").to_dict("records")
+    assert ("pca", 0, "worse") == (pair["opponent"], pair["opponent_shots"], pair["verdict"])
+
+
+def test_floors_are_no_opponents():
+    rows = report(moment_lora={20: 0.7}, random={0: 0.3}, always_alarm={0: 0.3})
+    assert pairs(rows, "average_precision").empty
+
+
+def test_five_draws_make_no_claim_however_large_the_difference():
+    rows = report(5, moment_lora={20: 0.9}, random_forest={20: 0.3})
+    (pair,) = pairs(rows, "average_precision").to_dict("records")
+    assert "no claim" == pair["verdict"]
+    assert "fewer than 6 draws" in pair["note"]
+    assert "no claim" == beats(rows).at[20, "verdict"]
+
+
+def test_six_draws_can_make_a_claim():
+    assert "better" == beats(report(6, moment_lora={20: 0.9}, random_forest={20: 0.3})).at[20, "verdict"]
+
+
+def test_equal_scores_on_all_draws_make_no_claim():
+    rows = report(moment_zero_shot={0: 0.8}, pca={0: 0.6})
+    rows["average_precision"] = rows.groupby("detector")["average_precision"].transform("first")
+    (pair,) = pairs(rows, "average_precision").to_dict("records")
+    assert "no claim" == pair["verdict"]
+    assert np.isnan(pair["low"])
+    assert np.isnan(pair["p_holm"])
+
+
+def test_a_cell_with_gaps_is_compared_but_claims_nothing():
+    rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3})
+    assert "no claim" == beats(rows, (("s", "random_forest", 20),)).at[20, "verdict"]
+
+
+def test_draws_without_a_partner_are_named():
+    rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3})
+    lacking = rows[~((rows["detector"] == "random_forest") & (rows["draw"] == 4))]
+    (pair,) = pairs(lacking, "average_precision").to_dict("records")
+    assert 9 == pair["n"]
+    assert "without a partner: 4" in pair["note"]
+    assert "no claim" == pair["verdict"]
+
+
+def test_overlapping_draws_make_no_claim():
+    rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3}).assign(pool_share=0.7)
+    assert "no claim" == beats(rows).at[20, "verdict"]
+
+
+def test_holm_counts_every_pair_of_the_sweep():
+    rows = report(moment_lora={20: 0.72, 100: 0.72}, random_forest={20: 0.71, 100: 0.5})
+    found = pairs(rows, "average_precision")
+    assert 2 == len(found)
+    largest = found["p"].idxmax()
+    assert found.at[largest, "p"] == pytest.approx(found.at[largest, "p_holm"])
+    assert 2 * found["p"].min() == pytest.approx(found["p_holm"].min())
+
+
+def test_a_metric_to_be_minimised_is_better_when_lower():
+    rows = report(moment_lora={20: 0.3}, random_forest={20: 0.8}).rename(columns={"average_precision": "delay_s"})
+    (pair,) = pairs(rows, "delay_s").to_dict("records")
+    assert "better" == pair["verdict"]
+    assert pair["mean"] < 0
+
+
+def test_selection_rows_are_refused():
+    rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3}).assign(phase="select")
+    with pytest.raises(ClaimError):
+        pairs(rows, "average_precision")
+
+
+def test_on_noise_at_most_one_sweep_in_twenty_claims_anything():
+    rng = np.random.default_rng(11)
+    wins = 0
+    for _ in range(60):
+        rows = report(10, moment_lora={20: 0.7}, moment_linear_probe={20: 0.7}, random_forest={20: 0.7})
+        rows["average_precision"] = rng.normal(0.7, 0.05, size=len(rows))
+        wins += (beats(rows)["verdict"] == "better").any()
+    assert wins <= 7  # exceeded in 1.5 % of binomials of 60 at 5 %

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from analysis.intervals import clopper_pearson
+from analysis.leaderboard import leaderboard
+from analysis.load import load_sweep
+from tests.fakes.run_folder import FakeSweep, make_run
+
+
+def test_reference_rows_stand_at_every_number_of_shots(fake_sweep):
+    board = leaderboard(fake_sweep, "average_precision")
+    for _, group in board.groupby("shots"):
+        assert {"random", "always_alarm", "moving_variance", "pca"} == set(group.loc[group["reference"], "detector"])
+
+
+def test_a_detector_with_cells_at_k_is_not_repeated_with_its_zero_shot_score(fake_sweep):
+    board = leaderboard(fake_sweep, "average_precision")
+    forest = board[board["detector"] == "isolation_forest"]
+    assert [0, 20, 100] == sorted(forest["shots"])
+    assert (forest["shots"] == forest["own_shots"]).all()
+
+
+def test_ranks_follow_the_metric(fake_sweep):
+    board = leaderboard(fake_sweep, "average_precision")
+    for _, group in board.groupby("shots"):
+        assert list(range(1, len(group) + 1)) == group["rank"].tolist()
+        assert (np.diff(group["estimate"]) <= 0).all()
+
+
+def test_ranks_of_a_metric_to_be_minimised_go_upwards(fake_sweep):
+    board = leaderboard(fake_sweep, "false_alarms_per_day")
+    assert (np.diff(board.loc[board["shots"] == 100, "estimate"]) >= 0).all()
+
+
+def test_few_faults_get_a_clopper_pearson_interval(fake_sweep):
+    board = leaderboard(fake_sweep, "average_precision")
+    row = board[(board["detector"] == "moment_zero_shot") & (board["shots"] == 0)].iloc[0]
+    known = clopper_pearson(round(row["caught"]), 6)
+    assert (known.low, known.high) == pytest.approx((row["caught_low"], row["caught_high"]))
+
+
+def test_many_faults_get_no_interval_over_faults(tmp_path):
+    many = FakeSweep(skill={"random": {0: 0.0}}, draws=2, rounds=7)
+    board = leaderboard(load_sweep([make_run(tmp_path / "run", many)]), "average_precision")
+    assert 21 == board["test_events"].iloc[0]
+    assert board["caught_low"].isna().all()
+
+
+def test_a_cell_with_a_failed_draw_is_marked_with_its_counts(tmp_path):
+    few = FakeSweep(skill={"random_forest": {20: 1.0}}, draws=4, bad={("random_forest", 20, 101): ("oom", "too big")})
+    (row,) = leaderboard(load_sweep([make_run(tmp_path / "run", few)]), "average_precision").to_dict("records")
+    assert (3, 4, False) == (row["n"], row["planned"], row["complete"])
+
+
+def test_sources_have_their_own_leaderboards(tmp_path):
+    two = FakeSweep(skill={"random": {0: 0.0}, "pca": {0: 1.0}}, draws=2, sources=("a", "b"))
+    board = leaderboard(load_sweep([make_run(tmp_path / "run", two)]), "average_precision")
+    assert [("a", 1), ("a", 2), ("b", 1), ("b", 2)] == list(
+        board[["source", "rank"]].itertuples(index=False, name=None)
+    )

@@ -1,0 +1,136 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import AnalysisError, ClaimError
+from analysis.load import NO_WINNER, load_sweep, require_claimable
+from tests.fakes.run_folder import FakeSweep, make_run
+
+TINY = {"random": {0: 0.0}, "random_forest": {20: 1.0}, "moment_lora": {20: 1.0}}
+
+
+def tiny(**changes: object) -> FakeSweep:
+    return FakeSweep(**{"skill": TINY, "draws": 3, "candidates": 2, "selection_draws": 2, **changes})
+
+
+def test_a_complete_run_has_no_gaps_and_all_its_draws(fake_sweep):
+    assert (120, 120) == fake_sweep.progress
+    assert fake_sweep.complete
+    assert () == fake_sweep.gaps
+    assert "average_precision" == fake_sweep.objective
+    assert {"average_precision", "f1", "vus_pr"} <= set(fake_sweep.metrics)
+
+
+def test_a_draw_without_a_row_is_named_and_makes_the_run_incomplete(tmp_path):
+    sweep = load_sweep([make_run(tmp_path / "run", tiny(absent=(("random_forest", 20, 101),)))])
+    (gap,) = sweep.gaps
+    assert ("random_forest", 20, 101, "missing") == (gap.detector, gap.shots, gap.draw, gap.status)
+    assert not sweep.complete
+    assert (8, 9) == sweep.progress
+
+
+def test_a_failed_draw_is_a_gap_with_its_reason_but_the_run_is_complete(tmp_path):
+    bad = {("moment_lora", 20, 102): ("oom", "OutOfMemoryError: 9 GB asked for")}
+    sweep = load_sweep([make_run(tmp_path / "run", tiny(bad=bad))])
+    (gap,) = sweep.gaps
+    assert ("oom", "OutOfMemoryError: 9 GB asked for") == (gap.status, gap.reason)
+    assert sweep.complete
+    assert 102 not in set(sweep.report.loc[sweep.report["detector"] == "moment_lora", "draw"])
+
+
+def test_the_last_line_of_a_draw_counts(tmp_path):
+    run = make_run(tmp_path / "run", tiny())
+    path = run / "rows.jsonl"
+    row = json.loads(path.read_text().splitlines()[0]) | {"average_precision": 0.125}
+    path.write_text(path.read_text() + json.dumps(row) + "\n")
+    sweep = load_sweep([run])
+    assert [0.125] == [v for v in sweep.rows["average_precision"] if v == 0.125]
+    assert 9 == len(sweep.report)
+
+
+def test_a_configuration_that_a_longer_search_replaced_is_left_out_and_said(tmp_path):
+    run = make_run(tmp_path / "run", tiny())
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    newer = [
+        row | {"param.rank": 99, "trial": f"new{row['draw']}"}
+        for row in rows
+        if row["detector"] == "moment_lora" and row["phase"] == "report"
+    ]
+    path.write_text(path.read_text() + "".join(json.dumps(row) + "\n" for row in newer[:2]))
+    sweep = load_sweep([run])
+    kept = sweep.report[sweep.report["detector"] == "moment_lora"]
+    assert {99} == set(kept["param.rank"])
+    assert [102] == [gap.draw for gap in sweep.gaps]
+    assert any("longer search replaced" in note for note in sweep.notes)
+
+
+def test_a_search_without_a_survivor_counts_as_failed_not_as_unfinished(tmp_path):
+    run = make_run(tmp_path / "run", tiny())
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    manifest = json.loads((run / "manifest.json").read_text())
+    for cell in manifest["cells"]:
+        cell["selection_draws"], cell["candidates"] = ([0, 1], 2) if cell["detector"] == "moment_lora" else ([], 0)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    kept = [r for r in rows if not (r["detector"] == "moment_lora" and r["phase"] == "report")]
+    for row in kept:
+        if row["detector"] == "moment_lora" and row["draw"] == 1:
+            row["status"] = "failed"
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    sweep = load_sweep([run])
+    assert sweep.complete
+    assert {("failed", NO_WINNER)} == {(gap.status, gap.reason) for gap in sweep.gaps}
+
+
+def test_without_a_manifest_rows_are_read_and_the_lack_is_said(tmp_path):
+    run = make_run(tmp_path / "run", tiny())
+    (run / "manifest.json").unlink()
+    sweep = load_sweep([run])
+    assert sweep.planned is None
+    assert any("manifest" in note for note in sweep.notes)
+
+
+def test_claims_are_refused_on_selection_rows(fake_sweep):
+    with pytest.raises(ClaimError, match="selection rows"):
+        require_claimable(fake_sweep.rows)
+
+
+def test_claims_are_refused_when_seeds_were_searched(fake_sweep):
+    with pytest.raises(ClaimError, match="searched"):
+        require_claimable(fake_sweep.report.assign(seeds="searched"))
+
+
+@pytest.mark.parametrize("content", [None, "", '{"not": "a row"}\n'])
+def test_what_is_not_a_run_is_one_clear_error(tmp_path, content):
+    folder = tmp_path / "run"
+    if content is not None:
+        folder.mkdir()
+        (folder / "rows.jsonl").write_text(content)
+    with pytest.raises(AnalysisError, match="run"):
+        load_sweep([folder])
+
+
+def test_unlike_fingerprints_of_two_runs_are_refused_unless_told(tmp_path):
+    runs = [
+        make_run(tmp_path / "a", tiny()),
+        make_run(tmp_path / "b", tiny(column={"fingerprint": "0ther"})),
+    ]
+    with pytest.raises(AnalysisError, match="--mixed"):
+        load_sweep(runs)
+    assert any(note.startswith("Mixed input") for note in load_sweep(runs, mixed=True).notes)
+
+
+def test_the_same_detector_in_two_runs_is_told_apart_not_pooled(tmp_path):
+    runs = [make_run(tmp_path / name, tiny()) for name in ("a", "b")]
+    sweep = load_sweep(runs)
+    assert {"random_forest [a]", "random_forest [b]"} <= set(sweep.rows["detector"])
+    assert 3 == len(sweep.report[sweep.report["detector"] == "random_forest [a]"])
+    assert sweep.complete
+
+
+def test_notes_do_not_depend_on_where_the_folder_lies(tmp_path: Path):
+    first = load_sweep([make_run(tmp_path / "one", tiny())])
+    second = load_sweep([make_run(tmp_path / "deep" / "two", tiny())])
+    assert first.notes == second.notes
