@@ -115,6 +115,8 @@ class Tally:
             cell = by_identity.get((row["detector"], row["source"], row["fold"], row["shots"]))  # type: ignore[arg-type]
             if cell is not None:
                 cell.add(row, self.metric)
+        for cell in self.cells.values():
+            cell.finished = not cell.left
 
     @property
     def done(self) -> int:
@@ -137,8 +139,10 @@ class Tally:
         return tally.best(self.metric, block)
 
     def started(self, trial: TrialPlan) -> None:
-        """Count a trial as running."""
-        self.cells[trial.cell.name].running.add(trial.id)
+        """Count a trial as running; a cell that was complete is open again."""
+        tally = self.cells[trial.cell.name]
+        tally.finished = False
+        tally.running.add(trial.id)
 
     def add(self, trial: TrialPlan, row: Row) -> None:
         """Count a row and, with its last one, end its trial."""

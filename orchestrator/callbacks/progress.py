@@ -117,6 +117,8 @@ class Progress:
 
     def _view(self) -> RenderableType:
         counts = self._counts
+        if counts.finished_cells == len(counts.cells):
+            return Text(f"{counts.plan.spec.name}: all cells are done; making the report", style="bold")
         left = counts.seconds_left()
         title = f"{counts.plan.spec.name}: {counts.done} of {counts.plan.rows} rows"
         title += f", {counts.failed} failed" if counts.failed else ""

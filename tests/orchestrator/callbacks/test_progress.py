@@ -151,6 +151,23 @@ def test_a_draw_that_runs_again_replaces_its_earlier_row():
     assert not tally.cells[cell.name].running
 
 
+def test_a_cell_that_an_earlier_start_completed_counts_as_done_until_it_is_opened_again():
+    done, fresh = make_cell("pca"), make_cell()
+    rows = [make_result(report_trial(done, draw), draw, None, "failed") for draw in done.report_draws]
+    tally = Tally(make_sweep_plan(done, fresh), rows)
+    assert 1 == tally.finished_cells
+    tally.started(report_trial(done, 100))
+    assert 0 == tally.finished_cells
+
+
+def test_while_the_report_is_made_the_terminal_says_so():
+    progress = Progress(Console(file=io.StringIO(), force_terminal=True))
+    cell = make_cell()
+    progress.on_start(make_sweep_plan(cell), [make_result(report_trial(cell, d), d) for d in cell.report_draws])
+    assert "tiny: all cells are done; making the report" == str(progress._view())
+    progress.on_finish(SweepSummary(Path("run"), {}))
+
+
 def test_time_left_weighs_what_is_left_by_what_its_detector_costs():
     clock = Clock()
     cheap, dear, dear_later = make_cell("pca", draws=3), make_cell("moment_lora", 20), make_cell("moment_lora", 100)
