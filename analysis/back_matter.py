@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import prose
 from analysis import table_views as tables
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
@@ -27,7 +28,7 @@ def back_matter(found: Findings, folder: Path) -> list[Section]:
 
 
 def searched(found: Findings, folder: Path) -> Iterator[Section]:
-    """What the search saw, and how much it flatters."""
+    """Yield what the search saw, and how much it flatters."""
     if found.candidates.empty:
         return
     draft = FigureDraft("search", ("source", "detector"))
@@ -37,26 +38,23 @@ def searched(found: Findings, folder: Path) -> Iterator[Section]:
         drawn = search.data(mine)
         draft.add(
             (str(source), str(detector)), search.page(drawn, metric_title(found.metric)),
-            partial(search.paper, drawn, metric_title(found.metric)), (*part_of_name(found, str(source)), str(detector)),
+            partial(search.paper, drawn, metric_title(found.metric)),
+            (*part_of_name(found, str(source)), str(detector)),
         )  # fmt: skip
     columns = {"source": "source", "detector": "detector", "shots": "shots", "configurations": "configurations tried",
                "selection_mean": "mean on selection draws", "report_mean": "mean on report draws",
                "optimism": "optimism (difference)"}  # fmt: skip
     yield Section(
         "search", "Search", "The search, and how much it flatters",
-        [
-            NOT_FOR_CLAIMS,
-            "Optimism is what the winner's own search score promises beyond what fresh draws on the test part confirm: "
-            "luck of the draw and the step from validation to test together.",
-        ],
-        [draft.view(folder, "Objective on selection draws against each searched parameter", "Stars ran on the report draws.")]
+        [NOT_FOR_CLAIMS, prose.OPTIMISM],
+        [draft.view(folder, "Objective against searched parameters, selection draws", prose.SEARCH_CAPTION)]
         if draft.pages else [],
         [tables.plain(found.optimism, "Selection optimism", columns, ("source", "detector"))],
     )  # fmt: skip
 
 
 def costs(found: Findings, folder: Path) -> Iterator[Section]:
-    """Seconds and memory."""
+    """Yield seconds and memory."""
     draft = FigureDraft("cost", ("source",))
     for source in sources(found.costs):
         drawn = cost.data(found.costs[found.costs["source"] == source])
@@ -70,29 +68,25 @@ def costs(found: Findings, folder: Path) -> Iterator[Section]:
                "peak_device_mb": "peak device memory (MB)", "trainable_parameters": "trainable parameters"}  # fmt: skip
     yield Section(
         "cost", "Cost", "What a score costs",
-        ["Medians over report draws; the hours count selection draws too. Peak memory is that of the worker process."],
-        [draft.view(folder, "Metric against seconds a draw", "Numbers beside the points are shots.")] if draft.pages else [],
+        [prose.COST],
+        [draft.view(folder, "Metric against seconds a draw", "Numbers beside the points are shots.")]
+        if draft.pages else [],
         [], [tables.plain(found.costs, "Cost of every cell", columns, ("source", "detector"))],
     )  # fmt: skip
 
 
 def failed(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
-    """Draws without a score, and input that could not be used."""
+    """Yield draws without a score, and input that could not be used."""
     columns = {"phase": "phase", "source": "source", "detector": "detector", "shots": "shots", "status": "status",
                "count": "draws", "draws": "numbers", "reason": "reason"}  # fmt: skip
-    text = [
-        "Every planned draw without a score is named here. No claim rests on a cell with gaps: the draws that failed "
-        "may be the hard ones."
-        if len(found.failures) else "Every planned draw has a score.",
-        *found.problems[:20],
-    ]  # fmt: skip
+    text = [prose.GAPS if len(found.failures) else prose.NO_GAPS, *found.problems[:20]]
     words = ("phase", "source", "detector", "status", "reason", "draws")
     views = [tables.plain(found.failures, "Draws without a score", columns, words)] if len(found.failures) else []
     yield Section("failures", "Failures", "Failures and gaps", text, [], views)
 
 
 def provenance(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001
-    """Where the numbers come from."""
+    """Yield where the numbers come from."""
     views = []
     for path, manifest, spec in zip(found.sweep.folders, found.sweep.manifests, found.sweep.specs, strict=True):
         for name, content in (("manifest", manifest), ("sweep file, resolved", spec)):
@@ -101,26 +95,18 @@ def provenance(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG
             views.append(tables.plain(frame, caption, {"name": "name", "value": "value"}, ("name", "value")))
     yield Section(
         "provenance", "Provenance", "Where these numbers come from",
-        [*found.sweep.notes, "Rebuild this page from the rows: python -m analysis.report RUN"], [], [], views,
+        [*found.sweep.notes, prose.REBUILD], [], [], views,
     )  # fmt: skip
 
 
 def method(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001
-    """What the words on the page mean."""
+    """Yield what the words on the page mean."""
     frame = pd.DataFrame(
         [(metric_title(name), metric_meaning(name)) for name in found.levels], columns=["name", "meaning"]
     )
     rules = sorted(found.sweep.report["threshold_rule"].dropna().unique())
     yield Section(
         "method", "Method", "How to read this page",
-        [
-            "A shot is one labelled window; the faults behind the shots are counted too, because windows of one fault "
-            "resemble each other. Labels spent on choosing a configuration (validation) count as labels.",
-            "The unit of repetition is the draw. Levels: mean with the logit-t interval (t on the logit scale); "
-            "differences: paired t with the exact sign-flip test beside; Holm over the declared family; below 6 draws "
-            "nothing is called significant. Where all draws give the same score there is no interval.",
-            f"Thresholds are chosen without test scores or test labels: {'; '.join(map(str, rules)) or 'no rule recorded'}. "
-            "No point adjustment anywhere.",
-        ],
+        [prose.SHOTS, prose.STATISTICS, prose.THRESHOLDS.format(rules="; ".join(map(str, rules)) or "none recorded")],
         [], [tables.plain(frame, "Metrics", {"name": "metric", "meaning": "meaning"}, ("name", "meaning"))],
     )  # fmt: skip

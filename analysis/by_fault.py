@@ -1,12 +1,13 @@
 """What is caught of each fault type, from the score files of the report draws."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from analysis.load import Sweep
+from analysis.words import records
 from orchestrator.errors import RunFolderError
 from orchestrator.results import read_scores
 from trainables.trial import WindowScores
@@ -27,7 +28,7 @@ class DrawScores:
 
 def iter_scores(sweep: Sweep, problems: list[str]) -> Iterator[DrawScores]:
     """Read the score files of the report rows one by one; a missing file is named in `problems`."""
-    for row in sweep.report.sort_values(["source", "detector", "shots", "fold", "draw"]).to_dict("records"):
+    for row in records(sweep.report.sort_values(["source", "detector", "shots", "fold", "draw"])):
         try:
             scores = read_scores(sweep.folders[row["run"]], str(row["trial"]), int(row["draw"]))
         except RunFolderError as err:
@@ -39,7 +40,14 @@ def iter_scores(sweep: Sweep, problems: list[str]) -> Iterator[DrawScores]:
         )  # fmt: skip
 
 
-def caught_by_type(draws: Iterator[DrawScores] | list[DrawScores]) -> pd.DataFrame:
+def cell_scores(sweep: Sweep, source: str, detector: str, shots: int) -> list[DrawScores]:
+    """Return the score files of one detector at one number of shots; missing ones are left out."""
+    rows = sweep.rows
+    mine = (rows["source"] == source) & (rows["detector"] == detector) & (rows["shots"] == shots)
+    return list(iter_scores(replace(sweep, rows=rows[mine]), []))
+
+
+def caught_by_type(draws: Iterable[DrawScores]) -> pd.DataFrame:
     """Return what was caught of each fault type at the deployed threshold.
 
     Returns
@@ -50,12 +58,12 @@ def caught_by_type(draws: Iterator[DrawScores] | list[DrawScores]) -> pd.DataFra
         mean over draws), `events` and `windows` (in the test part, all folds), `draws`.
     """
     columns = ["source", "shots", "detector", "fault_type", "fold", "draw", "hits", "windows", "caught", "events"]
-    records = [
+    counted = [
         (d.source, d.shots, d.detector, kind, d.fold, d.draw, *numbers)
         for d in draws
         for kind, *numbers in _types(d.scores, d.threshold)
     ]
-    frame = pd.DataFrame.from_records(records, columns=columns)
+    frame = pd.DataFrame.from_records(counted, columns=columns)
     key = ["source", "shots", "detector", "fault_type"]
     by_draw = frame.groupby([*key, "draw"], as_index=False)[["hits", "windows", "caught", "events"]].sum()
     by_draw["window_recall"] = by_draw["hits"] / by_draw["windows"]

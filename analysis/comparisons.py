@@ -87,11 +87,11 @@ def headlines(pair_table: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd
         `low`, `high`, `n` (against that opponent), `p` (largest of the pairs; 1 if it is behind any
         of them), `p_holm` (over this frame), `claimable`, `verdict` ("better", "not better", "no claim").
     """
-    estimate = levels.set_index(["source", "detector", "shots"])["estimate"]
+    points = levels[["source", "detector", "shots", "estimate"]].itertuples(index=False, name=None)
+    estimate = {(source, detector, shots): value for source, detector, shots, value in points}
     records = []
-    for key, group in pair_table.groupby(["source", "shots", "detector"], sort=True):
-        source, shots, detector = key
-        strength = [estimate[(source, o, s)] for o, s in zip(group["opponent"], group["opponent_shots"], strict=True)]
+    for (source, shots, detector), group in pair_table.groupby(["source", "shots", "detector"], sort=True):
+        strength = [estimate[source, o, s] for o, s in zip(group["opponent"], group["opponent_shots"], strict=True)]
         best = group.iloc[int(np.argmax(np.array(strength) * sign(metric)))]
         ahead = bool((group["mean"] * sign(metric) > 0).all())
         claimable = bool(group["claimable"].all())
@@ -130,9 +130,9 @@ def _pair(
 ) -> dict[str, object]:
     mine = _by_draw(values, source, detector, shots)
     theirs, opponent_shots = _by_draw(values, source, opponent, shots), shots
-    if theirs.empty:
+    if not theirs:
         theirs, opponent_shots = _by_draw(values, source, opponent, 0), 0
-    result = compare(mine.to_dict(), theirs.to_dict())
+    result = compare(mine, theirs)
     notes = [str(warning) for warning in result.warnings]
     if result.unpaired:
         notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
@@ -152,9 +152,9 @@ def _pair(
     }  # fmt: skip
 
 
-def _by_draw(values: pd.DataFrame, source: str, detector: str, shots: int) -> "pd.Series[float]":
-    chosen = (values["source"] == source) & (values["detector"] == detector) & (values["shots"] == shots)
-    return values[chosen].set_index("draw")["value"]
+def _by_draw(values: pd.DataFrame, source: str, detector: str, shots: int) -> dict[int, float]:
+    chosen = values[(values["source"] == source) & (values["detector"] == detector) & (values["shots"] == shots)]
+    return dict(zip(chosen["draw"].astype(int), chosen["value"].astype(float), strict=True))
 
 
 def _adjusted(p: "pd.Series[float]") -> "pd.Series[float]":

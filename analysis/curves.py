@@ -1,6 +1,6 @@
 """Levels of a metric against labels: one value a draw, one interval a detector and number of shots."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,8 @@ def draw_values(report: pd.DataFrame, metric: str) -> pd.DataFrame:
     folds = report.groupby(GROUP)["fold"].nunique()
     by_draw = held.groupby([*GROUP, "draw"], as_index=False).agg(value=(metric, "mean"), folds=("fold", "nunique"))
     wanted = by_draw[GROUP].merge(folds.rename("wanted").reset_index(), on=GROUP, how="left")["wanted"]
-    return by_draw.loc[by_draw["folds"].to_numpy() == wanted.to_numpy(), [*GROUP, "draw", "value"]]
+    kept: pd.DataFrame = by_draw.loc[by_draw["folds"].to_numpy() == wanted.to_numpy(), [*GROUP, "draw", "value"]]
+    return kept
 
 
 def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -76,18 +77,17 @@ def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
         `low` and `high` are NaN where no interval is given; `note` says why.
     """
     values = draw_values(report, metric)
-    counts = report.astype(dict.fromkeys(COUNTS, float)).groupby(GROUP)[list(COUNTS)].mean().rename(columns=COUNTS)
+    counts = report.astype(dict.fromkeys(COUNTS, float)).groupby(GROUP, as_index=False)[list(COUNTS)].mean()
+    points = values.groupby(GROUP, as_index=False).agg(values=("value", list))
+    frame = points.merge(counts.rename(columns=COUNTS), on=GROUP, how="left")
     bounded = is_share(metric)
-    records = []
-    for key, group in values.groupby(GROUP):
-        mine = counts.loc[key]
-        level = describe(group["value"].to_numpy(), float(mine["pool_share"]), bounded=bounded)
-        records.append(
-            {**dict(zip(GROUP, key, strict=True)), "estimate": level.estimate, "low": level.low, "high": level.high,
-             "n": level.n, "method": level.method, "note": level.note, **mine.to_dict()}
-        )  # fmt: skip
-    names = [*GROUP, "estimate", "low", "high", "n", "method", "note", *COUNTS.values()]
-    frame = pd.DataFrame.from_records(records, columns=names).astype({"low": float, "high": float})
+    found = [
+        asdict(describe(np.array(numbers), share, bounded=bounded))
+        for numbers, share in zip(frame["values"], frame["pool_share"], strict=True)
+    ]
+    described = pd.DataFrame(found, index=frame.index, columns=[field.name for field in fields(Level)])
+    frame = pd.concat([frame[GROUP], described, frame[list(COUNTS.values())]], axis=1)
+    frame = frame.astype({"estimate": float, "low": float, "high": float})
     frame["all_windows"] = frame["windows"] + frame["validation_windows"]
     frame["all_faults"] = frame["faults"] + frame["validation_faults"]
     return frame

@@ -1,13 +1,16 @@
 """Everything that the report says, worked out once: the page, the Markdown and the CSV files print the same."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import pandas as pd
 
 from analysis import comparisons
 from analysis.by_fault import DrawScores, caught_by_type, iter_scores
 from analysis.curves import levels
+from analysis.general import METRIC, general_bounds, with_general_difference
+from analysis.label_needs import needs, pays_off
 from analysis.landscape import candidates, optimism
 from analysis.leaderboard import leaderboard
 from analysis.load import Sweep
@@ -40,6 +43,8 @@ class Findings:
     candidates: pd.DataFrame
     optimism: pd.DataFrame
     caught: pd.DataFrame
+    needs: pd.DataFrame
+    pays_off: pd.DataFrame
     costs: pd.DataFrame
     failures: pd.DataFrame
     shown: Sequence[DrawScores]
@@ -54,11 +59,13 @@ def find(sweep: Sweep) -> Findings:
     by_metric = {name: levels(sweep.report, name) for name in sweep.metrics}
     by_metric.setdefault(metric, levels(sweep.report, metric))
     board = leaderboard(sweep, metric)
-    pairs, headlines = _compared(sweep, metric, by_metric[metric])
-    words = Words(metric, sweep.unit, many_sources=sweep.rows["source"].nunique() > 1)
+    allowed = sweep.report.iloc[:0] if reason_for_silence(sweep) else sweep.report
+    pairs, headlines = _compared(sweep, allowed, metric, by_metric[metric])
+    words = Words(metric, sweep.unit, many_sources=len(sweep.rows["source"].unique()) > 1)
     problems: list[str] = []
-    shown: dict[tuple[str, str, int], DrawScores] = {}
-    caught = caught_by_type(_remember(iter_scores(sweep, problems), shown))
+    caught, shown, general = _from_scores(sweep, metric, problems)
+    board = board.merge(general, on=["source", "detector", "own_shots"], how="left")
+    headlines = with_general_difference(sweep, headlines, metric)
     tried = candidates(sweep, metric)
     return Findings(
         sweep=sweep,
@@ -71,25 +78,37 @@ def find(sweep: Sweep) -> Findings:
         candidates=tried,
         optimism=optimism(tried, by_metric[metric]),
         caught=caught,
+        needs=needs(allowed, by_metric[metric], metric),
+        pays_off=pays_off(allowed, metric),
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
-        shown=list(shown.values()),
+        shown=shown,
         verdict=verdict(sweep, words, board, pairs, headlines),
         summary=summary(board, headlines),
         problems=problems,
     )
 
 
-def _compared(sweep: Sweep, metric: str, points: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _compared(
+    sweep: Sweep, allowed: pd.DataFrame, metric: str, points: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return both families of comparisons; empty where no claim may be made."""
-    allowed = sweep.report.iloc[:0] if reason_for_silence(sweep) else sweep.report
     short = {(gap.source, gap.detector, gap.shots) for gap in sweep.gaps}
     pairs = comparisons.pairs(allowed, metric, short)
     return pairs, comparisons.headlines(pairs, points, metric)
 
 
-def _remember(draws: Iterator[DrawScores], shown: dict[tuple[str, str, int], DrawScores]) -> Iterator[DrawScores]:
-    """Pass draws on, keeping the first of each detector and number of shots."""
-    for draw in draws:
-        shown.setdefault((draw.source, draw.detector, draw.shots), draw)
-        yield draw
+def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> tuple[pd.DataFrame, list[DrawScores], pd.DataFrame]:
+    """Read every score file once, cell by cell: what is caught by type, one draw to show, the general intervals."""
+    shown, bounds, caught = [], [], []
+    for (source, detector, shots), cell in groupby(
+        iter_scores(sweep, problems), key=lambda d: (d.source, d.detector, d.shots)
+    ):
+        draws = list(cell)
+        shown.append(draws[0])
+        caught.append(caught_by_type(draws))
+        low, high = general_bounds(draws) if metric == METRIC else (float("nan"), float("nan"))
+        bounds.append((source, detector, shots, low, high))
+    names = ["source", "detector", "own_shots", "general_low", "general_high"]
+    held = [frame for frame in caught if len(frame)] or [caught_by_type([])]
+    return pd.concat(held, ignore_index=True), shown, pd.DataFrame.from_records(bounds, columns=names)

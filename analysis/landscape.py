@@ -51,7 +51,7 @@ def optimism(tried: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 def parameter_columns(rows: pd.DataFrame) -> list[str]:
     """Return the columns of searched or fixed parameters that take more than one value."""
     names = [name for name in rows.columns if name.startswith("param.")]
-    return [name for name in names if rows[name].nunique(dropna=True) > 1]
+    return [name for name in names if len(rows[name].dropna().unique()) > 1]
 
 
 def _won(tried: pd.DataFrame, report: pd.DataFrame, parameters: list[str]) -> "pd.Series[bool]":

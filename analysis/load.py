@@ -203,7 +203,7 @@ def _fingerprint_notes(rows: pd.DataFrame, *, mixed: bool) -> list[str]:
     text = (
         f"rows carry {len(prints)} fingerprints ({', '.join(sorted(map(str, prints)))}): code, data or weights differ"
     )
-    if rows["run"].nunique() > 1 and not mixed:
+    if len(rows["run"].unique()) > 1 and not mixed:
         raise AnalysisError(f"{text}; such runs are not comparable; add --mixed to compare them all the same")
     return [f"Mixed input: {text}."]
 
@@ -262,9 +262,7 @@ def _planned(manifests: Sequence[Mapping[str, object]], names: Names) -> pd.Data
 NO_WINNER = "no configuration of the search ran on all selection draws, so there was none to report"
 
 
-def _dead_cells(
-    rows: pd.DataFrame, manifests: Sequence[Mapping[str, object]], names: Names
-) -> set[tuple[object, ...]]:
+def _dead_cells(rows: pd.DataFrame, manifests: Sequence[Mapping[str, object]], names: Names) -> set[tuple[object, ...]]:
     """Return the cells whose search is over without a configuration that worked: they will never report."""
     dead: set[tuple[object, ...]] = set()
     reported = set(rows.loc[rows["phase"] == "report", CELL].itertuples(index=False, name=None))

@@ -26,7 +26,8 @@ def make_page(found: Findings, folder: Path) -> Page:
     return Page(
         title=f"Few-shot fault detection: {', '.join(shorten(n, 60) for n in names) or 'unnamed sweep'}",
         subtitle=(
-            f"{metric_title(found.metric).capitalize()} first. Telemetry: {', '.join(shorten(s, 60) for s in sources)}. "
+            f"{metric_title(found.metric).capitalize()} first. "
+            f"Telemetry: {', '.join(shorten(s, 60) for s in sources)}. "
             f"{len(sweep.rows)} rows of {len(sweep.folders)} run{'s' if len(sweep.folders) > 1 else ''}."
         ),
         banners=_banners(found),
@@ -34,7 +35,7 @@ def make_page(found: Findings, folder: Path) -> Page:
         summary=table_views.summary(found.summary, found.words),
         facts=_facts(found),
         sections=[*sections(found, folder), *back_matter(found, folder)],
-        footer="Made by python -m analysis.report from rows.jsonl and the score files; no network is used by this page.",
+        footer="Made by python -m analysis.report from rows.jsonl and score files; this page uses no network.",
     )
 
 

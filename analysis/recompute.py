@@ -1,4 +1,4 @@
-"""`python -m analysis.recompute RUN`: rebuild every metric from score files and thresholds, and compare with the rows."""
+"""`python -m analysis.recompute RUN`: every metric from score files and thresholds, compared with the rows."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +59,7 @@ def differences(run: Path) -> Iterator[str]:
             row = again.loc[index]
             yield (
                 f"{row['detector']} on {row['source']}, {row['shots']} shots, draw {row['draw']}: "
-                f"{name} is {stored[index]} in the row, {again.at[index, name]} from the scores"
+                f"{name} is {stored[index]!r} in the row, {row[name]!r} from the scores"
             )
 
 

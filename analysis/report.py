@@ -62,6 +62,8 @@ def write_tables(found: Findings, folder: Path) -> None:
         "leaderboard": found.board,
         "pairs": found.pairs,
         "headlines": found.headlines,
+        "labels_needed": found.needs,
+        "break_even": found.pays_off,
         "fault_types": found.caught,
         "search_not_for_claims": found.candidates,
         "optimism": found.optimism,
@@ -78,7 +80,10 @@ def render(page_values: Mapping[str, object]) -> dict[str, str]:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=False
     )
     plain = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=False,  # noqa: S701  (Markdown: every text goes through its own filter)
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
     plain.filters["md"] = markdown_text
     return {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import prose
 from analysis import table_views as tables
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
@@ -16,12 +17,12 @@ from analysis.words import metric_meaning, metric_title, shorten
 
 def sections(found: Findings, folder: Path) -> list[Section]:
     """Return every section, writing its figure files below `folder`."""
-    makers = (curves, leaderboard, compared, by_fault, in_time)
+    makers = (curves, leaderboard, compared, efficiency, by_fault, in_time)
     return [section for maker in makers for section in maker(found, folder)]
 
 
 def curves(found: Findings, folder: Path) -> Iterator[Section]:
-    """Learning curves of every metric against labels, however counted."""
+    """Yield learning curves of every metric against labels, however counted."""
     draft = FigureDraft("learning_curve", ("source", "metric", "labels counted as"))
     draft.texts = {name: metric_title(name) for name in found.levels} | learning_curve.AXES
     for source in sources(found.board):
@@ -41,18 +42,14 @@ def curves(found: Findings, folder: Path) -> Iterator[Section]:
                 )
     yield Section(
         "curves", "Learning curves", "How good with how many labels",
-        [
-            "Each point is the mean over report draws: fresh random choices of the labelled windows, which no search "
-            "saw. Bands are 95 % intervals over draws (pointwise). Dotted level lines need no labels at all. "
-            "Click a name to hide it, double-click to see it alone.",
-        ],
+        [prose.CURVES],
         [draft.view(folder, f"Learning curves: {metric_title(found.metric)} against labels",
-                    "The axis is straight near zero and logarithmic beyond, so that 0 labels has a place.")],
+                    prose.CURVES_CAPTION)],
     )  # fmt: skip
 
 
 def leaderboard(found: Findings, folder: Path) -> Iterator[Section]:
-    """Leaderboard of every number of shots, the largest first."""
+    """Yield the leaderboard of every number of shots, the largest first."""
     draft = FigureDraft("levels", ("source", "shots"))
     views: list[TableView] = []
     for source in sources(found.board):
@@ -71,50 +68,64 @@ def leaderboard(found: Findings, folder: Path) -> Iterator[Section]:
     yield Section(
         "leaderboard", "Leaderboard", "Leaderboard at each number of shots",
         [
-            f"Ranked by {metric_title(found.metric)}: {metric_meaning(found.metric)} The reference rows (random, "
-            "always_alarm, moving_variance, pca) stand in every table: a score means something only beside them. "
-            "Detectors that need no labels are repeated at every number of shots.",
+            prose.LEADERBOARD.format(title=metric_title(found.metric), meaning=metric_meaning(found.metric)),
+            *([prose.GENERAL] if found.board["general_low"].notna().any() else []),
         ],
         [draft.view(folder, f"{metric_title(found.metric)} of each detector with its interval",
-                    "Dots are means over report draws, bars 95 % intervals over draws; no bar where none can be given.")],
+                    prose.LEADERBOARD_CAPTION)],
         views[:4], views[4:],
     )  # fmt: skip
 
 
 def compared(found: Findings, folder: Path) -> Iterator[Section]:
-    """Paired comparisons of MOMENT detectors with ordinary ones."""
+    """Yield paired comparisons of MOMENT detectors with ordinary ones."""
     figures: list[FigureView] = []
     views: list[TableView] = []
     if len(found.pairs):
-        draft = FigureDraft("differences", ("source",))
-        for source in sources(found.pairs):
-            mine = found.pairs[found.pairs["source"] == source]
+        draft = FigureDraft("differences", ("source", "MOMENT detector"))
+        for (source, detector), mine in found.pairs.groupby(["source", "detector"]):
             drawn = differences.data(mine)
             draft.add(
-                (source,), differences.page(drawn, metric_title(found.metric)),
-                partial(differences.paper, drawn, metric_title(found.metric)), part_of_name(found, source),
+                (str(source), str(detector)), differences.page(drawn, metric_title(found.metric)),
+                partial(differences.paper, drawn, metric_title(found.metric)),
+                (*part_of_name(found, str(source)), str(detector)),
             )  # fmt: skip
+        for source in sources(found.pairs):
+            mine = found.pairs[found.pairs["source"] == source]
             views.append(tables.pairs(mine, f"Every pair{_of(found, source)}, {metric_title(found.metric)}"))
-        figures = [draft.view(folder, "Paired differences with intervals",
-                              "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm; open: not; "
-                              "cross: no claim possible.")]  # fmt: skip
+        figures = [draft.view(folder, "Paired differences with intervals", prose.COMPARED_CAPTION)]
     tests = int(found.pairs["p"].notna().sum())
+    why = found.verdict.why_not or prose.NO_PAIR
     yield Section(
         "compared", "Comparisons", "Is a MOMENT detector ahead of an ordinary one?",
-        [
-            "Both detectors of a pair are scored on the same draws, and the difference is taken draw by draw. "
-            f"p-values are paired t, corrected by Holm over all {tests} pairs with a test; the exact sign-flip p stands "
-            "beside. The verdict on top uses a second declared family: for each MOMENT detector and number of shots, "
-            "whether it beats every ordinary detector, by the largest of its p-values."
-            if len(found.pairs) else
-            "No comparison is made: " + (found.verdict.why_not or "there is no pair of a MOMENT detector and an ordinary one."),
-        ],
+        [prose.COMPARED.format(tests=tests) if len(found.pairs) else f"No comparison is made: {why}"],
         figures, [], views,
     )  # fmt: skip
 
 
+def efficiency(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
+    """Yield labels needed for a score, and where a MOMENT detector stops paying off."""
+    if found.needs.empty and found.pays_off.empty:
+        return
+    common = {"answer": "labels", "reached": "share of resampled curves that reach it", "n": "draws"}
+    needed = {"source": "source", "detector": "detector", "target": f"{metric_title(found.metric)} to reach"} | common
+    ends = (
+        {"source": "source", "detector": "MOMENT detector", "opponent": "against"}
+        | common
+        | {"reached": "share that end"}
+    )
+    words = ("source", "detector", "opponent", "answer")
+    yield Section(
+        "efficiency", "Label efficiency", "How many labels does a score cost?",
+        [prose.NEEDS, prose.BREAK_EVEN],
+        [],
+        [tables.plain(found.pays_off, "Up to how many shots a MOMENT detector is ahead", ends, words, 2)],
+        [tables.plain(found.needs, "Labelled windows needed to reach a score, all labels counted", needed, words, 2)],
+    )  # fmt: skip
+
+
 def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
-    """What is caught of each fault type."""
+    """Yield what is caught of each fault type."""
     draft = FigureDraft("fault_types", ("source", "shots"))
     views = []
     for source in sources(found.caught):
@@ -135,17 +146,14 @@ def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
         return
     yield Section(
         "faults", "Fault types", "What is caught of each fault type",
-        [
-            "A fault is caught if any of its windows scores at or above the deployed threshold. A share of one or two "
-            "faults is an anecdote, not a rate: the number of faults stands beside each type.",
-        ],
+        [prose.FAULTS],
         [draft.view(folder, "Share of faults caught by detector and fault type", "Means over report draws.")],
         [], views,
     )  # fmt: skip
 
 
 def in_time(found: Findings, folder: Path) -> Iterator[Section]:
-    """Scores and alarms over the test part, one draw of each detector."""
+    """Yield scores and alarms over the test part, one draw of each detector."""
     draft = FigureDraft("timeline", ("source", "shots"))
     for source in sources(found.caught):
         mine = [d for d in found.shown if d.source == source]
@@ -161,9 +169,8 @@ def in_time(found: Findings, folder: Path) -> Iterator[Section]:
         return
     yield Section(
         "timeline", "Timeline", "The test part in time: scores and alarms of one draw",
-        ["Faults are shaded and named. Lines are scores (each on its own scale), triangles alarms inside a fault, "
-         "crosses false alarms, dotted lines thresholds. One draw of each detector, the first of the report draws, not the best."],
-        [draft.view(folder, "Scores and alarms over the test part", "Long test parts show the highest score of each block.")],
+        [prose.TIMELINE],
+        [draft.view(folder, "Scores and alarms over the test part", prose.TIMELINE_CAPTION)],
     )  # fmt: skip
 
 

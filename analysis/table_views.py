@@ -8,7 +8,19 @@ import pandas as pd
 from analysis.leaderboard import BESIDE
 from analysis.plots.style import look
 from analysis.views import Header, TableCell, TableRow, TableView
-from analysis.words import DASH, Record, Words, band, metric_meaning, metric_title, number, p_value, records, shorten
+from analysis.words import (
+    DASH,
+    Record,
+    Words,
+    absent,
+    band,
+    metric_meaning,
+    metric_title,
+    number,
+    p_value,
+    records,
+    shorten,
+)
 
 SHORT = {
     "average_precision": "average precision", "f1": "F1 at threshold", "oracle_f1": "oracle F1", "auroc": "AUROC",
@@ -46,7 +58,7 @@ def summary(frame: pd.DataFrame, words: Words) -> TableView:
 
 
 def _summary_row(row: Record, words: Words) -> TableRow:
-    difference = DASH if pd.isna(row["mean"]) else f"{row['mean']:+.3f}{_bracketed(row['low'], row['high'])}"
+    difference = DASH if absent(row["mean"]) else f"{row['mean']:+.3f}{_bracketed(row['low'], row['high'])}"
     outcome = row["verdict"] if isinstance(row["verdict"], str) else "no comparison"
     return TableRow(
         [
@@ -71,7 +83,7 @@ def _best(row: Record, name: str) -> TableCell:
 
 
 def _bracketed(low: float, high: float, *, signed: bool = True) -> str:
-    return "" if pd.isna(low) else f" ({band(low, high, signed=signed)})"
+    return "" if absent(low) else f" ({band(low, high, signed=signed)})"
 
 
 def leaderboard(board: pd.DataFrame, metric: str, caption: str) -> TableView:
@@ -82,6 +94,9 @@ def leaderboard(board: pd.DataFrame, metric: str, caption: str) -> TableView:
         Header("detector", text=True),
         Header(SHORT.get(metric, metric_title(metric)), meaning=metric_meaning(metric)),
         Header("95 % interval", meaning="Over draws of labelled windows; logit-t for shares"),
+        Header(
+            "over labels and faults", meaning="95 % crossed bootstrap over draws and faults: how other faults would do"
+        ),
         Header("draws", meaning="Report draws with a score, of those planned"),
         Header("faults caught", meaning=CAUGHT),
         *(Header(SHORT.get(name, name), meaning=metric_meaning(name)) for name in extra),
@@ -110,6 +125,7 @@ def _board_row(row: Record, extra: Sequence[str], *, first: bool) -> TableRow:
         named(row["detector"], tag),
         TableCell(number(row["estimate"])),
         TableCell(band(low, high) if np.isfinite(low) else why_no_interval(str(row["note"]))),
+        TableCell(band(row["general_low"], row["general_high"])),
         TableCell(f"{row['n']:.0f} of {row['planned']:.0f}" if row["n"] != row["planned"] else f"{row['n']:.0f}"),
         TableCell(caught if np.isfinite(row["caught"]) else DASH),
         *(TableCell(number(row[name], 1 if name in ("false_alarms_per_day", "delay_s") else 3)) for name in extra),
@@ -166,19 +182,20 @@ def fault_types(caught: pd.DataFrame, caption: str) -> TableView:
     events = caught.groupby("fault_type")["events"].max()
     header = [
         Header("detector", text=True),
-        *(Header(f"{shorten(t, 24)} ({events[t]} faults)", meaning="faults caught, and the share of their windows that alarm")
+        *(Header(f"{shorten(t, 24)} ({events[t]} faults)", meaning="faults caught; share of their windows that alarm")
           for t in types),
     ]  # fmt: skip
     rows = []
     for name, group in caught.groupby("detector", sort=False):
-        mine = group.set_index("fault_type")
-        cells = [
-            TableCell(f"{number(float(mine.at[t, 'events_caught']), 1)} caught, {float(mine.at[t, 'window_recall']):.0%} of windows"
-                      if t in mine.index else DASH)
-            for t in types
-        ]  # fmt: skip
-        rows.append(TableRow([named(str(name)), *cells]))
+        mine = {row["fault_type"]: row for row in records(group)}
+        rows.append(TableRow([named(str(name)), *(_caught(mine.get(kind)) for kind in types)]))
     return TableView(caption, header, rows)
+
+
+def _caught(row: Record | None) -> TableCell:
+    if row is None:
+        return TableCell(DASH)
+    return TableCell(f"{number(row['events_caught'], 1)} caught, {row['window_recall']:.0%} of windows")
 
 
 def plain(

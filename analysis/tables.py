@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from analysis.load import Sweep
+from analysis.words import records as as_records
+
+FAILURE = ["phase", "source", "detector", "shots", "status", "reason"]
 
 
 def costs(sweep: Sweep, levels: pd.DataFrame) -> pd.DataFrame:
@@ -45,21 +48,12 @@ def failures(sweep: Sweep) -> pd.DataFrame:
         for g in sweep.gaps
     ]  # fmt: skip
     selection = sweep.failed[sweep.failed["phase"] == "select"]
-    records += selection[["phase", "source", "detector", "shots", "status", "reason", "draw"]].to_dict("records")
-    key = ["phase", "source", "detector", "shots", "status", "reason"]
-    frame = pd.DataFrame.from_records(records, columns=[*key, "draw"])
+    records += [dict(row) for row in as_records(selection[[*FAILURE, "draw"]])]
+    frame = pd.DataFrame.from_records(records, columns=[*FAILURE, "draw"])
     if frame.empty:
         return frame.drop(columns="draw").assign(count=[], draws=[])
-    grouped = frame.groupby(key, as_index=False)
+    grouped = frame.groupby(FAILURE, as_index=False)
     return grouped.agg(count=("draw", "size"), draws=("draw", lambda d: ", ".join(map(str, sorted(set(d))))))
-
-
-def evidence(sweep: Sweep, levels: pd.DataFrame) -> pd.DataFrame:
-    """Return what the numbers rest on, a row a source: test faults, test windows, prevalence, draws."""
-    columns = ["test_events", "test_windows", "prevalence", "n"]
-    frame = levels.groupby("source", as_index=False)[columns].max()
-    folds = sweep.report.groupby("source")["fold"].nunique().rename("folds").reset_index()
-    return frame.merge(folds, on="source")
 
 
 def flatten(value: object, name: str = "") -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.errors import ClaimError
 from analysis.load import Sweep, require_claimable
 from analysis.paired import MIN_DRAWS_FOR_CLAIM
-from analysis.words import Record, Words, listed, metric_title, p_value, records, shorten
+from analysis.words import Record, Words, absent, band, listed, metric_title, p_value, records, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,10 @@ def _headline(headlines: pd.DataFrame, words: Words) -> str:
             f"No significance claim can be made: {_why_no_claim(headlines)}. The levels below have their intervals; "
             f"differences in {title} are shown without a verdict."
         )
-    return f"Nothing significant: at no number of shots is a MOMENT detector shown to beat the ordinary detectors in {title}."
+    return (
+        "Nothing significant: at no number of shots is a MOMENT detector shown to beat the ordinary detectors in "
+        f"{title}."
+    )
 
 
 def _why_no_claim(headlines: pd.DataFrame) -> str:
@@ -157,9 +160,17 @@ def _challenges(headlines: pd.DataFrame, board: pd.DataFrame, words: Words) -> I
             f"At {words.shots(row['shots'])}{words.of(row['source'])}, {shorten(row['detector'], 40)} has "
             f"{metric_title(words.metric)} {words.level(mine)}; the best ordinary detector, "
             f"{shorten(row['opponent'], 40)}{free}, {words.level(theirs)}. Paired difference {row['mean']:+.3f}"
-            f"{words.interval(row['low'], row['high'], signed=True)}, n = {row['n']} draws: "
+            f"{words.interval(row['low'], row['high'], signed=True)}{_general(row)}, n = {row['n']} draws: "
         )
         yield _outcome(text, row, tests)
+
+
+def _general(row: Record) -> str:
+    """Return the interval over other faults too, where there is one, with a warning if it holds zero."""
+    if absent(row["general_low"]):
+        return ""
+    warning = ": not shown for other faults" if row["general_low"] <= 0 <= row["general_high"] else ""
+    return f" (over labels and faults {band(row['general_low'], row['general_high'], signed=True)}{warning})"
 
 
 def _outcome(text: str, row: Record, tests: int) -> Statement:

@@ -35,6 +35,11 @@ def records(frame: pd.DataFrame) -> list[Record]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
+def absent(value: float | None) -> bool:
+    """Return True for None and NaN."""
+    return value is None or value != value  # noqa: PLR0124  (the definition of NaN)
+
+
 def metric_title(name: str) -> str:
     """Return the name of a metric for people."""
     return TITLES.get(name, name.replace("_", " "))
@@ -68,7 +73,7 @@ def number(value: float | None, digits: int = 3) -> str:
     >>> number(0.12345), number(12.345), number(12345.6), number(float("nan")) == DASH
     ('0.123', '12.3', '12,346', True)
     """
-    if value is None or pd.isna(value):
+    if value is None or absent(value):
         return DASH
     if abs(value) >= 1000:
         return f"{value:,.0f}"
@@ -77,14 +82,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def band(low: float, high: float, *, signed: bool = False) -> str:
     """Return an interval, or a dash for none."""
-    if pd.isna(low) or pd.isna(high):
+    if absent(low) or absent(high):
         return DASH
     return f"{low:+.3f} to {high:+.3f}" if signed else f"{number(low)} to {number(high)}"
 
 
 def p_value(p: float) -> str:
     """Return a p-value with two digits; a dash where no test was made."""
-    if pd.isna(p):
+    if absent(p):
         return DASH
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
@@ -136,4 +141,4 @@ class Words:
     @staticmethod
     def interval(low: float, high: float, *, signed: bool = False) -> str:
         """Return an interval in brackets, or that there is none."""
-        return " (no interval)" if pd.isna(low) else f" (95 % interval {band(low, high, signed=signed)})"
+        return " (no interval)" if absent(low) else f" (95 % interval {band(low, high, signed=signed)})"

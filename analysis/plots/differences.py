@@ -5,20 +5,18 @@ from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
 from analysis.plots.page_figure import PageFigure
-from analysis.words import Record, band, p_value, records, shorten
+from analysis.words import Record, absent, band, p_value, records, shorten
 
 _SIGNS = {"better": "circle", "worse": "circle", "not separated": "circle-open", "no claim": "x-thin-open"}
 
 
 def data(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs of one source, lowest row first: by detector, shots and opponent."""
-    detectors = style.ordered(pairs["detector"])
-    frame = pairs.assign(place=[detectors.index(name) for name in pairs["detector"]])
-    frame = frame.sort_values(["place", "shots", "opponent"], ascending=False).reset_index(drop=True)
+    """Return the pairs of one source and MOMENT detector, lowest row first: by shots and opponent."""
+    frame = pairs.sort_values(["shots", "opponent"], ascending=False).reset_index(drop=True)
     return frame.assign(
         label=[
-            f"{shorten(d, 22)} at {k} vs {shorten(o, 22)}{' (0 labels)' if own == 0 and k > 0 else ''}"
-            for d, k, o, own in frame[["detector", "shots", "opponent", "opponent_shots"]].itertuples(index=False)
+            f"{shots} shots: {shorten(opponent, 24)}{' (0 labels)' if own == 0 and shots > 0 else ''}"
+            for shots, opponent, own in frame[["shots", "opponent", "opponent_shots"]].itertuples(index=False)
         ]
     )
 
@@ -45,10 +43,10 @@ def page(pairs: pd.DataFrame, metric_title: str) -> PageFigure:
         type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line={"width": 1.5, "dash": "dash", "color": "#8d8d8d"}
     )
     figure.arrange(
-        xaxis={"title": {"text": f"difference in {metric_title} (right: MOMENT detector is ahead)"}},
+        xaxis={"title": {"text": f"difference in {metric_title}<br>right: the MOMENT detector is ahead"}},
         yaxis={"automargin": True, "type": "category", "categoryorder": "array",
                "categoryarray": [style.safe(label, 80) for label in pairs["label"]]},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        showlegend=False,
         height=150 + 24 * max(len(pairs), 3),
     )  # fmt: skip
     return figure
@@ -60,7 +58,7 @@ def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
     for place, row in enumerate(records(pairs)):
         colour = style.look(row["detector"]).colour
         filled = row["verdict"] in ("better", "worse")
-        if pd.notna(row["low"]):
+        if not absent(row["low"]):
             axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)
         axes.plot([row["mean"]], [place], "o", color=colour, markerfacecolor=colour if filled else "white")
     axes.axvline(0, color="0.5", linestyle="--", linewidth=1)
@@ -70,7 +68,7 @@ def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
 
 
 def _hover(row: Record) -> str:
-    interval = "no interval" if pd.isna(row["low"]) else f"95 % interval {band(row['low'], row['high'], signed=True)}"
-    test = "no test" if pd.isna(row["p_holm"]) else f"p = {p_value(row['p_holm'])} after Holm"
+    interval = "no interval" if absent(row["low"]) else f"95 % interval {band(row['low'], row['high'], signed=True)}"
+    test = "no test" if absent(row["p_holm"]) else f"p = {p_value(row['p_holm'])} after Holm"
     lines = [f"{row['mean']:+.3f}, {interval}", f"n = {row['n']} paired draws, {test}: {row['verdict']}", row["note"]]
     return "<br>".join(style.safe(line, 140) for line in lines if line)

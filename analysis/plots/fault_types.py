@@ -26,9 +26,10 @@ def page(caught: pd.DataFrame) -> PageFigure:
     types = sorted(caught["fault_type"].unique())
     share, recall = _grid(caught, detectors, types, "share"), _grid(caught, detectors, types, "window_recall")
     events = _grid(caught, detectors, types, "events")
+    labels = [f"{style.safe(t, 24)} ({n:.0f})" for t, n in zip(types, np.nanmax(events, axis=0), strict=True)]
     figure = PageFigure()
     figure.heatmap(
-        z=share, x=[f"{style.safe(t, 24)} ({n:.0f})" for t, n in zip(types, np.nanmax(events, axis=0), strict=True)], y=[style.safe(d, 30) for d in detectors], zmin=0, zmax=1,
+        z=share, x=labels, y=[style.safe(d, 30) for d in detectors], zmin=0, zmax=1,
         colorscale=_SCALE, customdata=np.dstack([recall, events]), xgap=2, ygap=2, texttemplate="%{z:.0%}",
         colorbar={"title": {"text": "share of<br>faults caught"}, "tickformat": ".0%"},
         hovertemplate="<b>%{y}</b>, %{x}<br>caught %{z:.0%} of %{customdata[1]:.0f} faults"

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure as PaperFigure
 from analysis.plots import style
 from analysis.plots.learning_curve import hover
 from analysis.plots.page_figure import PageFigure
-from analysis.words import records
+from analysis.words import absent, records
 
 
 def data(board: pd.DataFrame) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def page(board: pd.DataFrame, metric_title: str) -> PageFigure:
     for row in records(board):
         look = style.look(row["detector"])
         error = None
-        if pd.notna(row["low"]):
+        if not absent(row["low"]):
             error = {
                 "type": "data", "array": [row["high"] - row["estimate"]], "arrayminus": [row["estimate"] - row["low"]],
                 "color": look.colour, "thickness": 2, "width": 5,
@@ -43,7 +43,7 @@ def paper(board: pd.DataFrame, metric_title: str) -> PaperFigure:
     figure, (axes,) = style.paper(6.4, 0.9 + 0.3 * max(len(board), 3))
     for place, row in enumerate(records(board)):
         look = style.look(row["detector"])
-        if pd.notna(row["low"]):
+        if not absent(row["low"]):
             axes.plot([row["low"], row["high"]], [place, place], color=look.colour, linewidth=2)
         axes.plot([row["estimate"]], [place], look.paper_marker, color=look.colour, markersize=7)
     axes.set_yticks(range(len(board)), [style.paper_text(name) for name in board["detector"]])

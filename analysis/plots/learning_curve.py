@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
 from analysis.plots.page_figure import PageFigure
-from analysis.words import Record, band, number, records
+from analysis.words import Record, absent, band, number, records
 
 AXES = {
     "windows": "labelled windows (shots)",
@@ -113,7 +113,10 @@ def _add(figure: PageFigure, curves: Curves, curve: Curve, last: float) -> None:
     figure.scatter(
         x=x, y=points["estimate"], mode="lines+markers", name=name + (" (0 labels)" if curve.flat else ""),
         legendgroup=name,
-        line={"color": look.colour, "dash": "dot" if curve.flat else look.dash, "width": look.width * 0.6 if curve.flat else look.width},
+        line={
+            "color": look.colour, "dash": "dot" if curve.flat else look.dash,
+            "width": look.width * 0.6 if curve.flat else look.width,
+        },
         marker={"symbol": look.marker, "size": 9, "color": look.colour},
         text=[hover(row) for row in records(points)],
         hovertemplate="<b>%{fullData.name}</b><br>%{text}<extra></extra>",
@@ -123,7 +126,7 @@ def _add(figure: PageFigure, curves: Curves, curve: Curve, last: float) -> None:
 def hover(row: Record) -> str:
     """Return the hover text of a point: value, interval, draws, labels and test events."""
     reason = row["note"] or "no interval"
-    interval = reason if pd.isna(row["low"]) else f"95 % interval {band(row['low'], row['high'])}"
+    interval = reason if absent(row["low"]) else f"95 % interval {band(row['low'], row['high'])}"
     lines = (
         f"{number(row['estimate'])}, {interval}",
         f"n = {row['n']} draws, {row['test_events']:.0f} test faults",

@@ -44,7 +44,7 @@ def _panel(figure: PageFigure, candidates: pd.DataFrame, parameter: str, place: 
             x=_axis_values(group[parameter]), y=group["value"], mode="markers", name=f"{shots} shots",
             legendgroup=str(shots), showlegend=place == 0, xaxis=f"x{number}", yaxis=f"y{number}",
             marker={
-                "symbol": ["star" if won else "circle" for won in group["winner"]], "color": shades[int(shots)],
+                "symbol": ["star" if won else "circle" for won in group["winner"]], "color": shades[shots],
                 "size": [14 if won else 8 for won in group["winner"]], "opacity": 0.85,
             },
             text=[f"{name} = {style.safe(v, 30)}<br>mean of {n} selection draws" for v, n in
@@ -60,7 +60,9 @@ def _panel(figure: PageFigure, candidates: pd.DataFrame, parameter: str, place: 
                 "title": {"text": name}, "type": _axis_type(candidates[parameter]), "domain": [left, right],
                 "anchor": f"y{number}", **_ticks(candidates[parameter]),
             },
-            f"yaxis{number}": {"domain": [1 - low, 1 - high], "anchor": f"x{number}", **({"matches": "y"} if number else {})},
+            f"yaxis{number}": {
+                "domain": [1 - low, 1 - high], "anchor": f"x{number}", **({"matches": "y"} if number else {}),
+            },
         }
     )  # fmt: skip
 
@@ -83,7 +85,7 @@ def paper(candidates: pd.DataFrame, metric_title: str) -> PaperFigure:
                 mine = group[group["winner"].astype(bool) == won]
                 if len(mine):
                     axes.scatter(
-                        _axis_values(mine[parameter]), mine["value"], s=size, marker=marker, color=shades[int(shots)],
+                        _axis_values(mine[parameter]), mine["value"], s=size, marker=marker, color=shades[shots],
                         label=None if won else f"{shots} shots",
                     )  # fmt: skip
         if _axis_type(candidates[parameter]) == "log":
@@ -94,7 +96,7 @@ def paper(candidates: pd.DataFrame, metric_title: str) -> PaperFigure:
     return figure
 
 
-def _axis_values(values: "pd.Series[float]") -> list[object]:
+def _axis_values(values: "pd.Series[float]") -> list[float] | list[str]:
     return list(values) if pd.api.types.is_numeric_dtype(values) else [style.safe(v, 24) for v in values]
 
 
@@ -116,7 +118,7 @@ def _ticks(values: "pd.Series[float]") -> dict[str, object]:
     return {"dtick": 1, "exponentformat": "power"} if _axis_type(values) == "log" else {}
 
 
-def _shades(candidates: pd.DataFrame) -> dict[int, str]:
+def _shades(candidates: pd.DataFrame) -> dict[object, str]:
     """Return one tone for each number of shots, light to dark."""
     tones = ("#e0a458", "#c8649b", "#5b8fd6", "#2a9d6f", "#9467bd", "#8c6d31")
     shots = sorted(int(s) for s in np.unique(candidates["shots"]))

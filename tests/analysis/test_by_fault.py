@@ -24,17 +24,17 @@ def hand_made() -> WindowScores:
 def test_windows_and_faults_are_counted_by_type():
     draws = [DrawScores("s", "d", 20, 0, draw, threshold, hand_made()) for draw, threshold in ((100, 3.0), (101, 0.5))]
     table = caught_by_type(draws).set_index("fault_type")
-    assert (2, 1) == (table.at["cpu", "events"], table.at["memory", "events"])
-    assert 1.5 == table.at["cpu", "events_caught"]  # one of two at the high threshold, both at the low one
-    assert (1 / 4 + 1) / 2 == pytest.approx(table.at["cpu", "window_recall"])
-    assert 1.0 == table.at["memory", "events_caught"]  # a score at the threshold is an alarm
-    assert 2 == table.at["cpu", "draws"]
+    assert (2, 1) == (table.loc["cpu", "events"], table.loc["memory", "events"])
+    assert 1.5 == table.loc["cpu", "events_caught"]  # one of two at the high threshold, both at the low one
+    assert (1 / 4 + 1) / 2 == pytest.approx(table.loc["cpu", "window_recall"])
+    assert 1.0 == table.loc["memory", "events_caught"]  # a score at the threshold is an alarm
+    assert 2 == table.loc["cpu", "draws"]
 
 
 def test_folds_add_up_to_all_faults():
     draws = [DrawScores("s", "d", 20, fold, 100, 3.0, hand_made()) for fold in (0, 1)]
     table = caught_by_type(draws).set_index("fault_type")
-    assert (4, 2.0) == (table.at["cpu", "events"], table.at["cpu", "events_caught"])
+    assert (4, 2.0) == (table.loc["cpu", "events"], table.loc["cpu", "events_caught"])
 
 
 def test_caught_events_agree_with_the_event_recall_of_the_rows(fake_sweep):

@@ -46,20 +46,20 @@ def test_a_pair_has_the_numbers_of_compare():
 
 def test_a_detector_that_beats_all_is_said_to_beat_all():
     table = beats(report(moment_lora={20: 0.8}, random_forest={20: 0.7}, isolation_forest={20: 0.6}))
-    assert "better" == table.at[20, "verdict"]
-    assert "random_forest" == table.at[20, "opponent"]
+    assert "better" == table.loc[20, "verdict"]
+    assert "random_forest" == table.loc[20, "opponent"]
 
 
 def test_beating_one_of_two_is_not_beating_all():
     table = beats(report(moment_lora={20: 0.7}, random_forest={20: 0.8}, isolation_forest={20: 0.6}))
-    assert "not better" == table.at[20, "verdict"]
-    assert 1.0 == table.at[20, "p"]
+    assert "not better" == table.loc[20, "verdict"]
+    assert 1.0 == table.loc[20, "p"]
 
 
 def test_the_p_of_a_headline_is_the_largest_of_its_pairs():
     rows = report(moment_lora={20: 0.72}, random_forest={20: 0.715}, isolation_forest={20: 0.6})
     found = pairs(rows, "average_precision")
-    assert found["p"].max() == beats(rows).at[20, "p"]
+    assert found["p"].max() == beats(rows).loc[20, "p"]
 
 
 def test_a_detector_without_labels_competes_at_every_number_of_shots():
@@ -78,11 +78,11 @@ def test_five_draws_make_no_claim_however_large_the_difference():
     (pair,) = pairs(rows, "average_precision").to_dict("records")
     assert "no claim" == pair["verdict"]
     assert "fewer than 6 draws" in pair["note"]
-    assert "no claim" == beats(rows).at[20, "verdict"]
+    assert "no claim" == beats(rows).loc[20, "verdict"]
 
 
 def test_six_draws_can_make_a_claim():
-    assert "better" == beats(report(6, moment_lora={20: 0.9}, random_forest={20: 0.3})).at[20, "verdict"]
+    assert "better" == beats(report(6, moment_lora={20: 0.9}, random_forest={20: 0.3})).loc[20, "verdict"]
 
 
 def test_equal_scores_on_all_draws_make_no_claim():
@@ -96,7 +96,7 @@ def test_equal_scores_on_all_draws_make_no_claim():
 
 def test_a_cell_with_gaps_is_compared_but_claims_nothing():
     rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3})
-    assert "no claim" == beats(rows, (("s", "random_forest", 20),)).at[20, "verdict"]
+    assert "no claim" == beats(rows, (("s", "random_forest", 20),)).loc[20, "verdict"]
 
 
 def test_draws_without_a_partner_are_named():
@@ -110,7 +110,7 @@ def test_draws_without_a_partner_are_named():
 
 def test_overlapping_draws_make_no_claim():
     rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3}).assign(pool_share=0.7)
-    assert "no claim" == beats(rows).at[20, "verdict"]
+    assert "no claim" == beats(rows).loc[20, "verdict"]
 
 
 def test_holm_counts_every_pair_of_the_sweep():
@@ -118,7 +118,7 @@ def test_holm_counts_every_pair_of_the_sweep():
     found = pairs(rows, "average_precision")
     assert 2 == len(found)
     largest = found["p"].idxmax()
-    assert found.at[largest, "p"] == pytest.approx(found.at[largest, "p_holm"])
+    assert found.loc[largest, "p"] == pytest.approx(found.loc[largest, "p_holm"])
     assert 2 * found["p"].min() == pytest.approx(found["p_holm"].min())
 
 

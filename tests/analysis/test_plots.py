@@ -36,7 +36,7 @@ def figures(fake_sweep, points, draws) -> dict[str, tuple[PageFigure, Callable[[
     board = leaderboard(fake_sweep, AP)
     curve = learning_curve.data(points, "windows", "AP")
     dots = forest.data(board[board["shots"] == 100])
-    pairs = differences.data(comparisons.pairs(fake_sweep.report, AP))
+    pairs = differences.data(comparisons.pairs(fake_sweep.report, AP).query("detector == 'moment_lora'"))
     caught = caught_by_type(draws)
     types = fault_types.data(caught[caught["shots"] == 20])
     tried = search.data(candidates(fake_sweep, AP))

@@ -98,7 +98,7 @@ def test_every_section_of_the_menu_exists(page):
 
 def test_figures_and_tables_lie_beside_the_page(run):
     figures = {path.name for path in (run / "report" / "figures").iterdir()}
-    assert {"learning_curve-windows.svg", "learning_curve-windows.png", "differences.svg"} <= figures
+    assert {"learning_curve-windows.svg", "learning_curve-windows.png", "differences-moment_lora.svg"} <= figures
     tables = {path.stem for path in (run / "report" / "tables").glob("*.csv")}
     assert {"levels", "leaderboard", "pairs", "headlines", "fault_types", "optimism", "cost", "failures"} <= tables
 
@@ -176,7 +176,7 @@ def test_real_data_carry_no_banner_of_simulation(tmp_path):
     "sweep",
     [
         FakeSweep(skill=SMALL, draws=1, candidates=2),
-        FakeSweep(skill={"random_forest": {20: 0.9}}, draws=2, bad={("random_forest", 20, d): ("timeout", "") for d in (100, 101)}),
+        FakeSweep(skill={"pca": {0: 0.9}}, draws=2, bad={("pca", 0, draw): ("timeout", "") for draw in (100, 101)}),
         FakeSweep(skill={"always_alarm": {0: 0.0}}, draws=3),
         FakeSweep(skill=SMALL, draws=2, folds=2, sources=("a", "b"), candidates=2),
         FakeSweep(skill=SMALL, draws=3, seeds="searched", searched=()),

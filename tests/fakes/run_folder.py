@@ -98,7 +98,7 @@ def make_run(folder: Path, sweep: FakeSweep | None = None) -> Path:
 def fake_scores(
     skill: float, *, seed: int, fault_types: Sequence[str] = ("cpu", "latency", "memory"), rounds: int = 2
 ) -> WindowScores:
-    """Window scores of `rounds` events of each fault type, ten windows each, between stretches of twelve normal ones."""
+    """Window scores of `rounds` events of each fault type: ten windows each, twelve normal ones between them."""
     label, event, kinds = _layout(tuple(fault_types), rounds)
     noise = np.random.default_rng(seed).normal(size=len(label))
     return WindowScores(

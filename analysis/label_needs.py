@@ -1,0 +1,103 @@
+"""What labels buy: labels needed for a score, and where a MOMENT detector stops paying off, from report draws."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.curves import draw_values, sign
+from analysis.efficiency import LabelsNeeded, break_even, labels_needed
+from analysis.load import require_claimable
+from analysis.roles import role
+from analysis.words import number
+
+TARGETS = (0.5, 0.7, 0.8, 0.9)
+"""Scores to be reached, fixed here and not by looking at the curves."""
+
+
+def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return how many labelled windows each detector needs to reach each of `TARGETS`.
+
+    Only detectors with two numbers of shots or more have a curve; only draws with every point count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `source`, `detector`, `target`, `estimate`, `low`, `high` (NaN: not reached, or no interval), `answer` (words),
+        `reached` (share of resampled curves), `n` (draws); labels are all windows spent, validation included.
+
+    Raises
+    ------
+    ClaimError
+        Selection rows, or rows with searched seeds.
+    """
+    require_claimable(report)
+    points = levels[[*CURVE, "shots", "all_windows"]].itertuples(index=False, name=None)
+    spent = {(source, detector, shots): labels for source, detector, shots, labels in points}
+    found = []
+    for (source, detector), curve in _curves(report, metric).items():
+        labels = np.array([spent[source, detector, shots] for shots in curve.columns], dtype=float)
+        if sign(metric) < 0 or (np.diff(labels) <= 0).any():
+            continue
+        for target in TARGETS:
+            answer = labels_needed(curve.to_numpy(), labels, target, rng=np.random.default_rng(0))
+            found.append(
+                {"source": source, "detector": detector, **_row(answer, "not reached", "with the fewest tried")}
+            )
+    return pd.DataFrame.from_records(found, columns=[*CURVE, *ANSWER])
+
+
+def pays_off(report: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return up to how many shots each MOMENT detector is ahead of each ordinary one on the same draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `source`, `detector`, `opponent` and the columns of `needs`; labels are shots, at the points that both have.
+    """
+    require_claimable(report)
+    curves = _curves(report, metric)
+    found = []
+    for (source, detector), mine in curves.items():
+        for (other_source, opponent), theirs in curves.items():
+            if other_source != source or role(detector) != "foundation" or role(opponent) != "ordinary":
+                continue
+            shots = mine.columns.intersection(theirs.columns)
+            draws = mine.index.intersection(theirs.index)
+            if len(shots) < 2 or not len(draws):
+                continue
+            one, other = (frame.loc[draws, shots].to_numpy() * sign(metric) for frame in (mine, theirs))
+            answer = break_even(one, other, shots.to_numpy(dtype=float), rng=np.random.default_rng(0))
+            row = _row(answer, "still ahead with the most tried", "never ahead")
+            found.append({"source": source, "detector": detector, "opponent": opponent, **row})
+    return pd.DataFrame.from_records(found, columns=["source", "detector", "opponent", *ANSWER])
+
+
+CURVE = ["source", "detector"]
+ANSWER = ["target", "estimate", "low", "high", "answer", "reached", "n"]
+
+
+def _curves(report: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return the values of each detector [draws x shots] over the draws that have every point, two shots or more."""
+    values = draw_values(report, metric)
+    tables = {
+        (str(source), str(detector)): group.pivot_table(index="draw", columns="shots", values="value").dropna()
+        for (source, detector), group in values.groupby(CURVE)
+    }
+    return {key: table for key, table in tables.items() if table.shape[1] >= 2 and len(table)}
+
+
+def _row(answer: LabelsNeeded, never: str, always: str) -> dict[str, object]:
+    """Return an answer with its words: a number with its interval, or one of the two ends."""
+
+    def words(labels: float | None) -> str:
+        if labels is None:
+            return never
+        return always if labels <= answer.fewest else number(labels, 0)
+
+    text = words(answer.estimate)
+    if answer.has_interval:
+        low, high = words(answer.low), words(answer.high)
+        text += f" (95 % interval: {low} to {high})" if low != high else " (also both ends of the 95 % interval)"
+    return {
+        "target": answer.target, "estimate": answer.estimate, "low": answer.low, "high": answer.high, "answer": text,
+        "reached": answer.reached, "n": answer.n,
+    }  # fmt: skip

@@ -1,0 +1,84 @@
+"""What the page says beside its figures; sentences with {fields} are filled in by the sections."""
+
+CURVES = (
+    "Each point is the mean over report draws: fresh random choices of the labelled windows, which no search saw. "
+    "Bands are 95 % intervals over draws (pointwise). Dotted level lines need no labels at all. "
+    "Click a name to hide it, double-click to see it alone."
+)
+CURVES_CAPTION = "The axis is straight near zero and logarithmic beyond, so that 0 labels has a place."
+
+LEADERBOARD = (
+    "Ranked by {title}: {meaning} The reference rows (random, always_alarm, moving_variance, pca) stand in every "
+    "table: a score means something only beside them. Detectors that need no labels are repeated at every number "
+    "of shots."
+)
+LEADERBOARD_CAPTION = (
+    "Dots are means over report draws, bars 95 % intervals over draws; no bar where none can be given."
+)
+GENERAL = (
+    "The column 'over labels and faults' resamples draws and faults together (crossed bootstrap): where the mean "
+    "would lie on other faults of this kind. The narrower interval over draws holds for the faults of this test part "
+    "only."
+)
+
+COMPARED = (
+    "Both detectors of a pair are scored on the same draws, and the difference is taken draw by draw. p-values are "
+    "paired t, corrected by Holm over all {tests} pairs with a test; the exact sign-flip p stands beside. The verdict "
+    "on top uses a second declared family: for each MOMENT detector and number of shots, whether it beats every "
+    "ordinary detector, by the largest of its p-values."
+)
+COMPARED_CAPTION = (
+    "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm; open: not; cross: no claim possible."
+)
+NO_PAIR = "there is no pair of a MOMENT detector and an ordinary one."
+
+NEEDS = (
+    "Labelled windows that the mean score over draws needs to reach a target, validation labels included: the curve "
+    "is made non-decreasing and read between the numbers of shots tried, never beyond them; the interval resamples "
+    "whole curves. 'not reached' is an answer: more labels than were tried."
+)
+BREAK_EVEN = (
+    "Up to how many shots a MOMENT detector is ahead of an ordinary one on the same draws, taking a head start to "
+    "shrink with labels. 'never ahead' and 'still ahead with the most shots tried' are answers."
+)
+
+FAULTS = (
+    "A fault is caught if any of its windows scores at or above the deployed threshold. A share of one or two faults "
+    "is an anecdote, not a rate: the number of faults stands beside each type."
+)
+
+TIMELINE = (
+    "Faults are shaded and named. Lines are scores (each on its own scale), triangles alarms inside a fault, crosses "
+    "false alarms, dotted lines thresholds. One draw of each detector: the first of the report draws, not the best."
+)
+TIMELINE_CAPTION = "Long test parts show the highest score of each block."
+
+OPTIMISM = (
+    "Optimism is what the winner's own search score promises beyond what fresh draws on the test part confirm: luck "
+    "of the draw and the step from validation to test together."
+)
+
+SEARCH_CAPTION = "Stars ran on the report draws."
+
+COST = "Medians over report draws; the hours count selection draws too. Peak memory is that of the worker process."
+
+GAPS = (
+    "Every planned draw without a score is named here. No claim rests on a cell with gaps: the draws that failed may "
+    "be the hard ones."
+)
+NO_GAPS = "Every planned draw has a score."
+
+SHOTS = (
+    "A shot is one labelled window; the faults behind the shots are counted too, because windows of one fault "
+    "resemble each other. Labels spent on choosing a configuration (validation) count as labels."
+)
+STATISTICS = (
+    "The unit of repetition is the draw. Levels: mean with the logit-t interval (t on the logit scale); differences: "
+    "paired t with the exact sign-flip test beside; Holm over the declared family; below 6 draws nothing is called "
+    "significant. Where all draws give the same score there is no interval. Draws that take more than half of the "
+    "support pool are too alike for an interval."
+)
+THRESHOLDS = (
+    "Thresholds are chosen without test scores or test labels: {rules}. Metrics that adjust points are not used."
+)
+REBUILD = "Rebuild this page from the rows: python -m analysis.report RUN"
