@@ -5,6 +5,7 @@ import pandas as pd
 
 from analysis.curves import draw_values, sign
 from analysis.efficiency import LabelsNeeded, break_even, labels_needed
+from analysis.intervals import Floats
 from analysis.load import require_claimable
 from analysis.roles import role
 from analysis.words import number
@@ -37,11 +38,10 @@ def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFra
         labels = np.array([spent[source, detector, shots] for shots in curve.columns], dtype=float)
         if sign(metric) < 0 or (np.diff(labels) <= 0).any():
             continue
+        fewer, more = f"{labels[0]:.0f} or fewer", f"not reached with {labels[-1]:.0f}"
         for target in TARGETS:
             answer = labels_needed(curve.to_numpy(), labels, target, rng=np.random.default_rng(0))
-            found.append(
-                {"source": source, "detector": detector, **_row(answer, "not reached", "with the fewest tried")}
-            )
+            found.append({"source": source, "detector": detector, **_row(answer, more, fewer)})
     return pd.DataFrame.from_records(found, columns=[*CURVE, *ANSWER])
 
 
@@ -65,8 +65,7 @@ def pays_off(report: pd.DataFrame, metric: str) -> pd.DataFrame:
             if len(shots) < 2 or not len(draws):
                 continue
             one, other = (frame.loc[draws, shots].to_numpy() * sign(metric) for frame in (mine, theirs))
-            answer = break_even(one, other, shots.to_numpy(dtype=float), rng=np.random.default_rng(0))
-            row = _row(answer, "still ahead with the most tried", "never ahead")
+            row = _end_of_lead(one, other, shots.to_numpy(dtype=float))
             found.append({"source": source, "detector": detector, "opponent": opponent, **row})
     return pd.DataFrame.from_records(found, columns=["source", "detector", "opponent", *ANSWER])
 
@@ -85,6 +84,19 @@ def _curves(report: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.DataF
     return {key: table for key, table in tables.items() if table.shape[1] >= 2 and len(table)}
 
 
+def _end_of_lead(one: Floats, other: Floats, shots: Floats) -> dict[str, object]:
+    """Return where the lead of one over the other [draws x shots] ends; a lead that grows has no end."""
+    answer = break_even(one, other, shots, rng=np.random.default_rng(0))
+    lead = (one - other).mean(axis=0)
+    row = _row(answer, f"still ahead at {shots[-1]:.0f}", "never ahead")
+    if lead[-1] > max(lead[0], 0.0):  # break_even takes a lead to shrink with labels
+        start = "ahead" if lead[0] > 0 else "behind"
+        end = "further ahead" if lead[0] > 0 else "ahead"
+        words = f"no end: {start} at {shots[0]:.0f}, {end} at {shots[-1]:.0f}"
+        return row | {"estimate": None, "low": None, "high": None, "reached": None, "answer": words}
+    return row
+
+
 def _row(answer: LabelsNeeded, never: str, always: str) -> dict[str, object]:
     """Return an answer with its words: a number with its interval, or one of the two ends."""
 
@@ -96,7 +108,7 @@ def _row(answer: LabelsNeeded, never: str, always: str) -> dict[str, object]:
     text = words(answer.estimate)
     if answer.has_interval:
         low, high = words(answer.low), words(answer.high)
-        text += f" (95 % interval: {low} to {high})" if low != high else " (also both ends of the 95 % interval)"
+        text += f" (95 % interval: {low} to {high})" if low != high else " (both ends of the 95 % interval too)"
     return {
         "target": answer.target, "estimate": answer.estimate, "low": answer.low, "high": answer.high, "answer": text,
         "reached": answer.reached, "n": answer.n,

@@ -35,11 +35,11 @@ NO_PAIR = "there is no pair of a MOMENT detector and an ordinary one."
 NEEDS = (
     "Labelled windows that the mean score over draws needs to reach a target, validation labels included: the curve "
     "is made non-decreasing and read between the numbers of shots tried, never beyond them; the interval resamples "
-    "whole curves. 'not reached' is an answer: more labels than were tried."
+    "whole curves. 'not reached' is an answer."
 )
 BREAK_EVEN = (
     "Up to how many shots a MOMENT detector is ahead of an ordinary one on the same draws, taking a head start to "
-    "shrink with labels. 'never ahead' and 'still ahead with the most shots tried' are answers."
+    "shrink with labels; where it grows instead there is no such number. 'never ahead' and 'still ahead' are answers."
 )
 
 FAULTS = (

@@ -107,12 +107,12 @@ def efficiency(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG
     """Yield labels needed for a score, and where a MOMENT detector stops paying off."""
     if found.needs.empty and found.pays_off.empty:
         return
-    common = {"answer": "labels", "reached": "share of resampled curves that reach it", "n": "draws"}
+    common = {"answer": "labels", "reached": "share of resampled curves", "n": "draws"}
     needed = {"source": "source", "detector": "detector", "target": f"{metric_title(found.metric)} to reach"} | common
     ends = (
         {"source": "source", "detector": "MOMENT detector", "opponent": "against"}
         | common
-        | {"reached": "share that end"}
+
     )
     words = ("source", "detector", "opponent", "answer")
     yield Section(

@@ -27,7 +27,12 @@ def page(costs: pd.DataFrame, metric_title: str) -> PageFigure:
             "<br>peak memory %{customdata[1]:.0f} MB, n = %{customdata[0]} draws<extra></extra>",
         )  # fmt: skip
     figure.arrange(
-        xaxis={"title": {"text": "seconds a draw (fit and score), logarithmic"}, "type": "log"},
+        xaxis={
+            "title": {"text": "seconds a draw (fit and score), logarithmic"},
+            "type": "log",
+            "dtick": "D2",
+            "exponentformat": "none",
+        },
         yaxis={"title": {"text": metric_title}, "rangemode": "tozero"},
         height=440,
     )

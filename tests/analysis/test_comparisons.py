@@ -6,27 +6,11 @@ from analysis.comparisons import headlines, pairs
 from analysis.curves import levels
 from analysis.errors import ClaimError
 from analysis.paired import compare
-
-BASE = {
-    "phase": "report", "seeds": "replicated", "fold": 0, "source": "s", "support_windows": 20, "support_events": 3,
-    "validation_labels": 0, "validation_events": 0, "test_windows": 100, "test_events": 6, "prevalence": 0.3,
-    "pool_share": 0.02,
-}  # fmt: skip
+from tests.fakes.report_rows import report_rows
 
 
 def report(draws: int = 10, **level: dict[int, float]) -> pd.DataFrame:
-    """Rows of detectors at planted levels; the draw's own effect is shared, as pairing expects."""
-    rng = np.random.default_rng(3)
-    shared = rng.normal(scale=0.03, size=draws)
-    return pd.DataFrame(
-        [
-            {**BASE, "detector": detector, "shots": shots, "draw": draw,
-             "average_precision": mean + shared[draw] + rng.normal(scale=0.005)}
-            for detector, by_shots in level.items()
-            for shots, mean in by_shots.items()
-            for draw in range(draws)
-        ]
-    )  # fmt: skip
+    return report_rows(level, draws=draws)
 
 
 def beats(rows: pd.DataFrame, short: tuple[tuple[str, str, int], ...] = ()) -> pd.DataFrame:

@@ -1,0 +1,61 @@
+import pandas as pd
+import pytest
+
+from analysis.curves import levels
+from analysis.errors import ClaimError
+from analysis.label_needs import needs, pays_off
+from tests.fakes.report_rows import report_rows
+
+SHOTS = (20, 100, 500)
+
+
+def curves(**by_detector: tuple[float, ...]) -> pd.DataFrame:
+    """Report rows of ten draws at planted levels for 20, 100 and 500 shots."""
+    return report_rows({name: dict(zip(SHOTS, means, strict=True)) for name, means in by_detector.items()}, noise=0.004)
+
+
+def test_labels_needed_lie_between_the_points_that_enclose_the_target():
+    rows = curves(random_forest=(0.6, 0.75, 0.85))
+    table = needs(rows, levels(rows, "average_precision"), "average_precision").set_index("target")
+    assert 20 < table.loc[0.7, "estimate"] < 100
+    assert table.loc[0.7, "low"] < table.loc[0.7, "estimate"] < table.loc[0.7, "high"]
+    assert table.loc[0.5, "answer"].startswith("20 or fewer")
+    assert table.loc[0.9, "answer"].startswith("not reached with 500")
+
+
+def test_a_detector_with_one_number_of_shots_has_no_curve():
+    rows = report_rows({"pca": {0: 0.7}})
+    assert needs(rows, levels(rows, "average_precision"), "average_precision").empty
+
+
+def test_validation_labels_count_as_labels():
+    rows = curves(random_forest=(0.6, 0.75, 0.85)).assign(validation_labels=150)
+    table = needs(rows, levels(rows, "average_precision"), "average_precision").set_index("target")
+    assert 170 < table.loc[0.7, "estimate"] < 250
+
+
+def test_a_head_start_that_shrinks_ends_at_a_number_of_shots():
+    (row,) = pays_off(
+        curves(moment_lora=(0.7, 0.74, 0.78), random_forest=(0.6, 0.7, 0.86)), "average_precision"
+    ).to_dict("records")
+    assert 100 < row["estimate"] < 500
+    assert "95 % interval" in row["answer"]
+
+
+def test_a_lead_that_grows_has_no_end():
+    rows = curves(moment_lora=(0.6, 0.8, 0.9), random_forest=(0.65, 0.7, 0.75))
+    (row,) = pays_off(rows, "average_precision").to_dict("records")
+    assert "no end: behind at 20, ahead at 500" == row["answer"]
+    assert row["estimate"] is None
+
+
+def test_a_detector_that_is_always_behind_is_never_ahead():
+    rows = curves(moment_lora=(0.5, 0.55, 0.6), random_forest=(0.65, 0.75, 0.85))
+    (row,) = pays_off(rows, "average_precision").to_dict("records")
+    assert row["answer"].startswith("never ahead")
+
+
+def test_selection_rows_are_refused_here_too():
+    rows = curves(random_forest=(0.6, 0.75, 0.85)).assign(phase="select")
+    with pytest.raises(ClaimError):
+        pays_off(rows, "average_precision")
