@@ -59,7 +59,7 @@ def differences(run: Path) -> Iterator[str]:
             row = again.loc[index]
             yield (
                 f"{row['detector']} on {row['source']}, {row['shots']} shots, draw {row['draw']}: "
-                f"{name} is {stored[index]!r} in the row, {row[name]!r} from the scores"
+                f"{name} is {float(stored[index])} in the row, {float(row[name])} from the scores"
             )
 
 

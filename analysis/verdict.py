@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.errors import ClaimError
 from analysis.load import Sweep, require_claimable
 from analysis.paired import MIN_DRAWS_FOR_CLAIM
-from analysis.words import Record, Words, absent, band, listed, metric_title, p_value, records, shorten
+from analysis.words import Record, Words, absent, band, listed, metric_title, number, p_value, records, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +204,23 @@ def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:
         )
 
 
+def _useless_alarms(group: pd.DataFrame, where: str) -> Iterator[Statement]:
+    """Yield a warning where scores rank faults well but no detector's threshold catches half of them."""
+    able = group[group["role"] != "floor"]
+    if able.empty or "oracle_f1" not in able or able["caught"].isna().all():
+        return
+    best = able.sort_values("caught").dropna(subset=["caught"]).iloc[-1]
+    oracle = able["oracle_f1"].max()
+    if best["caught"] < best["test_events"] / 2 and oracle > 2 * able["f1"].max():
+        yield Statement(
+            "caution",
+            f"At the deployed thresholds{where} no detector catches more than {number(best['caught'], 1)} of "
+            f"{best['test_events']:.0f} faults, though scores rank better than that (oracle F1 up to "
+            f"{number(oracle)}): "
+            "the threshold rule is what fails, not only the detectors.",
+        )
+
+
 def _cautions(sweep: Sweep, board: pd.DataFrame, words: Words) -> Iterator[Statement]:
     for source, group in board.groupby("source"):
         events = round(float(group["test_events"].max()))
@@ -212,6 +229,7 @@ def _cautions(sweep: Sweep, board: pd.DataFrame, words: Words) -> Iterator[State
             f"The intervals{words.of(source)} are over draws of labelled windows, given one test part with {events} "
             f"faults: they say how much the choice of labels matters, not how other faults would come out.",
         )
+        yield from _useless_alarms(group, words.of(source))
     if sweep.gaps:
         yield Statement(
             "caution",

@@ -92,3 +92,14 @@ def test_when_every_report_draw_failed_there_is_a_verdict_and_no_crash(findings)
     found = findings(skill=EQUAL, draws=2, bad=bad)
     assert found.verdict.headline.startswith("No report draw ended well")
     assert 6 == found.failures["count"].sum()
+
+
+def test_thresholds_that_catch_nothing_are_said_to_fail(tmp_path):
+    run = make_run(tmp_path / "run", FakeSweep(skill=AHEAD, searched=()))
+    sweep = load_sweep([run])
+    sweep.rows.loc[sweep.rows["detector"] != "random", ["event_recall", "f1"]] = [0.1, 0.05]
+    assert "the threshold rule is what fails" in said(find(sweep))
+
+
+def test_thresholds_that_work_draw_no_warning(findings):
+    assert "threshold rule" not in said(findings(skill=AHEAD))
