@@ -109,11 +109,7 @@ def efficiency(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG
         return
     common = {"answer": "labels", "reached": "share of resampled curves", "n": "draws"}
     needed = {"source": "source", "detector": "detector", "target": f"{metric_title(found.metric)} to reach"} | common
-    ends = (
-        {"source": "source", "detector": "MOMENT detector", "opponent": "against"}
-        | common
-
-    )
+    ends = {"source": "source", "detector": "MOMENT detector", "opponent": "against"} | common
     words = ("source", "detector", "opponent", "answer")
     yield Section(
         "efficiency", "Label efficiency", "How many labels does a score cost?",
@@ -157,12 +153,14 @@ def in_time(found: Findings, folder: Path) -> Iterator[Section]:
     draft = FigureDraft("timeline", ("source", "shots"))
     for source in sources(found.caught):
         mine = [d for d in found.shown if d.source == source]
+        largest = max(d.shots for d in mine)
         for shots in sorted({d.shots for d in mine}, reverse=True):
             here = {d.detector: d for d in sorted(mine, key=lambda d: d.shots) if d.shots in (0, shots)}
             drawn = timeline.data([d for d in here.values() if d.fold == min(e.fold for e in here.values())])
             draft.texts[str(shots)] = found.words.shots(shots)
             draft.add(
-                (source, str(shots)), timeline.page(drawn), partial(timeline.paper, drawn),
+                (source, str(shots)), timeline.page(drawn),
+                partial(timeline.paper, drawn) if shots == largest else None,
                 (*part_of_name(found, source), f"k{shots}"),
             )  # fmt: skip
     if not draft.pages:

@@ -62,6 +62,7 @@ def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
             axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.6)
         axes.plot([row["mean"]], [place], "o", color=colour, markerfacecolor=colour if filled else "white")
     axes.axvline(0, color="0.5", linestyle="--", linewidth=1)
+    axes.set_ylim(-0.6, len(pairs) - 0.4)
     axes.set_yticks(range(len(pairs)), [style.paper_text(label, 70) for label in pairs["label"]], fontsize=7)
     axes.set_xlabel(f"difference in {metric_title}\nright: MOMENT detector ahead; filled: separated after Holm")
     return figure

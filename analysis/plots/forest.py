@@ -46,6 +46,7 @@ def paper(board: pd.DataFrame, metric_title: str) -> PaperFigure:
         if not absent(row["low"]):
             axes.plot([row["low"], row["high"]], [place, place], color=look.colour, linewidth=2)
         axes.plot([row["estimate"]], [place], look.paper_marker, color=look.colour, markersize=7)
+    axes.set_ylim(-0.6, len(board) - 0.4)
     axes.set_yticks(range(len(board)), [style.paper_text(name) for name in board["detector"]])
     axes.set_xlabel(metric_title)
     axes.set_xlim(left=0)

@@ -1,5 +1,7 @@
 """The search landscape: the objective on selection draws against each searched parameter. Not for claims."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as PaperFigure
@@ -90,6 +92,10 @@ def paper(candidates: pd.DataFrame, metric_title: str) -> PaperFigure:
                     )  # fmt: skip
         if _axis_type(candidates[parameter]) == "log":
             axes.set_xscale("log")
+        ticks = _ticks(candidates[parameter])
+        if "tickvals" in ticks:
+            axes.set_xticks(ticks["tickvals"], ticks["ticktext"], fontsize=7)
+            axes.set_xticks([], minor=True)
         axes.set_xlabel(style.paper_text(parameter.removeprefix("param.")))
     panels[0].set_ylabel(f"{metric_title}\nselection draws, not for claims")
     panels[-1].legend(frameon=False, fontsize=7)
@@ -108,7 +114,7 @@ def _axis_type(values: "pd.Series[float]") -> str:
     return "log" if len(held) and held.min() > 0 and held.max() / held.min() >= 8 else "linear"
 
 
-def _ticks(values: "pd.Series[float]") -> dict[str, object]:
+def _ticks(values: "pd.Series[float]") -> dict[str, Any]:
     """Return ticks at the values tried where they are few; powers of ten on other logarithmic axes."""
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         return {}

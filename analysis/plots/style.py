@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as PaperFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.roles import role
 from analysis.words import shorten
+
+PAPER_DPI = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def label_scale(labels: ArrayLike, smallest: float) -> NDArray[np.float64]:
 
 def paper(width: float = 7.0, height: float = 4.2, panels: int = 1) -> tuple[PaperFigure, Sequence[Axes]]:
     """Return a printable figure in inches with its axes; plain white, no global state of matplotlib touched."""
-    figure = PaperFigure(figsize=(width, height), layout="constrained")
+    figure = PaperFigure(figsize=(width, height), dpi=PAPER_DPI, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06))
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
