@@ -84,8 +84,7 @@ def slug(text: str) -> str:
 def _save(figure: PaperFigure, folder: Path, stem: str) -> list[str]:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     names = [f"figures/{stem}.svg", f"figures/{stem}.png"]
-    for _ in range(2):  # labels move when the axes shrink for them
-        figure.draw_without_rendering()
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found: not again for every format
     with mpl.rc_context(_SVG):
         figure.savefig(folder / names[0], metadata={"Date": None, "Creator": None})

@@ -8,7 +8,6 @@ from analysis.efficiency import LabelsNeeded, break_even, labels_needed
 from analysis.intervals import Floats
 from analysis.load import require_claimable
 from analysis.roles import role
-from analysis.words import number
 
 TARGETS = (0.5, 0.7, 0.8, 0.9)
 """Scores to be reached, fixed here and not by looking at the curves."""
@@ -103,7 +102,7 @@ def _row(answer: LabelsNeeded, never: str, always: str) -> dict[str, object]:
     def words(labels: float | None) -> str:
         if labels is None:
             return never
-        return always if labels <= answer.fewest else number(labels, 0)
+        return always if labels <= answer.fewest else f"{labels:.0f}"
 
     text = words(answer.estimate)
     if answer.has_interval:

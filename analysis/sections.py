@@ -10,7 +10,7 @@ from analysis import prose
 from analysis import table_views as tables
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
-from analysis.plots import differences, fault_types, forest, learning_curve, timeline
+from analysis.plots import differences, fault_types, forest, learning_curve, style, timeline
 from analysis.views import FigureView, Section, TableView
 from analysis.words import metric_meaning, metric_title, shorten
 
@@ -83,12 +83,16 @@ def compared(found: Findings, folder: Path) -> Iterator[Section]:
     views: list[TableView] = []
     if len(found.pairs):
         draft = FigureDraft("differences", ("source", "MOMENT detector"))
-        for (source, detector), mine in found.pairs.groupby(["source", "detector"]):
+        cells = [(s, d) for s in sources(found.pairs) for d in style.ordered(found.pairs["detector"])]
+        for source, detector in cells:
+            mine = found.pairs[(found.pairs["source"] == source) & (found.pairs["detector"] == detector)]
+            if mine.empty:
+                continue
             drawn = differences.data(mine)
             draft.add(
-                (str(source), str(detector)), differences.page(drawn, metric_title(found.metric)),
+                (source, detector), differences.page(drawn, metric_title(found.metric)),
                 partial(differences.paper, drawn, metric_title(found.metric)),
-                (*part_of_name(found, str(source)), str(detector)),
+                (*part_of_name(found, source), detector),
             )  # fmt: skip
         for source in sources(found.pairs):
             mine = found.pairs[found.pairs["source"] == source]
@@ -132,7 +136,8 @@ def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
             drawn = fault_types.data(here[here["shots"] == best])
             draft.texts[str(shots)] = found.words.shots(int(shots))
             draft.add(
-                (source, str(shots)), fault_types.page(drawn), partial(fault_types.paper, drawn),
+                (source, str(shots)), fault_types.page(drawn),
+                partial(fault_types.paper, drawn) if shots == mine["shots"].max() else None,
                 (*part_of_name(found, source), f"k{shots}"),
             )  # fmt: skip
             views.append(

@@ -68,7 +68,7 @@ def _summary_row(row: Record, words: Words) -> TableRow:
             TableCell(p_value(float("nan") if row["p_holm"] is None else row["p_holm"])),
             TableCell(
                 {"better": "MOMENT ahead", "not better": "MOMENT not shown to be ahead"}.get(outcome, outcome),
-                "better" if outcome == "better" else "",
+                "better prose" if outcome == "better" else "prose",
             ),
         ]
     )
