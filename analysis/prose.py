@@ -28,7 +28,8 @@ COMPARED = (
     "ordinary detector, by the largest of its p-values."
 )
 COMPARED_CAPTION = (
-    "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm over all pairs; open: not; cross: no claim."
+    "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm over all pairs; open: not; "
+    "cross: no claim possible."
 )
 NO_PAIR = "there is no pair of a MOMENT detector and an ordinary one."
 
