@@ -39,7 +39,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/validate-pyproject pyproject.toml
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python tests/bench.py
+	$(BIN)/python -m tests.bench
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
