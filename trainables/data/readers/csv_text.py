@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -84,36 +85,16 @@ def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileCol
     blocks: list[NDArray[np.float32]] = []
     texts: dict[str, list[NDArray[np.object_]]] = {name: [] for name in meanings}
     lines: list[NDArray[np.int64]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        chunks = pd.read_csv(
-            path,
-            sep=separator,
-            decimal=decimal,
-            encoding="utf-8-sig",
-            header=0,
-            names=names,
-            index_col=False,
-            dtype=dict.fromkeys(meanings, "object"),
-            keep_default_na=False,
-            na_values=dict.fromkeys(features, MISSING_TOKENS),
-            skip_blank_lines=False,  # so that row and line numbers agree
-            skipinitialspace=True,
-            low_memory=False,
-            chunksize=_CHUNK_ROWS,
-        )
-        for chunk in chunks:
-            if not len(chunk):
-                continue
-            first = int(chunk.index[0]) + 2  # the header is line 1
-            values = _numbers(where, chunk, features, first)
-            text = {name: _stripped(chunk[name]) for name in meanings}
-            blank = np.isnan(values).all(axis=1) & np.logical_and.reduce([text[name] == "" for name in meanings])
-            keep = np.flatnonzero(~blank)
-            blocks.append(values[keep])
-            lines.append(first + keep)
-            for name in meanings:
-                texts[name].append(text[name][keep])
+    for chunk in _chunks(path, names, separator, decimal):
+        first = int(chunk.index[0]) + 2  # the header is line 1
+        values = _numbers(where, chunk, features, first)
+        text = {name: _stripped(chunk[name]) for name in meanings}
+        blank = np.isnan(values).all(axis=1) & np.logical_and.reduce([text[name] == "" for name in meanings])
+        keep = np.flatnonzero(~blank)
+        blocks.append(values[keep])
+        lines.append(first + keep)
+        for name in meanings:
+            texts[name].append(text[name][keep])
     line = np.concatenate(lines) if lines else np.empty(0, dtype=np.int64)
     if not len(line):
         raise DataError(f"{where}: the file has a header and no rows")
@@ -126,6 +107,31 @@ def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileCol
         text=columns,
         line=lambda row: f"line {line[row]}",
     )
+
+
+def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Iterator[pd.DataFrame]:
+    """Yield the table in pieces, numbers parsed, columns with a meaning as text."""
+    meanings = [name for name in names if name in MEANINGS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        reader = pd.read_csv(
+            path,
+            sep=separator,
+            decimal=decimal,
+            encoding="utf-8-sig",
+            header=0,
+            names=names,
+            index_col=False,
+            dtype=dict.fromkeys(meanings, "object"),
+            keep_default_na=False,
+            na_values={name: MISSING_TOKENS for name in names if name not in MEANINGS},
+            skip_blank_lines=False,  # so that row and line numbers agree
+            skipinitialspace=True,
+            low_memory=False,
+            chunksize=_CHUNK_ROWS,
+        )
+        with reader:
+            yield from (chunk for chunk in reader if len(chunk))
 
 
 def _check_last_line(path: Path, separator: str, names: list[str]) -> None:
