@@ -24,7 +24,7 @@ def read(data: DataSettings) -> LabelledSeries:
 
     Four or more rounds of time hold every fault type once each, in another order, on other services and
     with other severities. Labels begin and end a few rows off, as an operator's do; recovery after a
-    fault is `guard`. Load spikes, deployments and batch jobs are normal.
+    fault is `guard`. Load spikes, deployments, batch jobs and housekeeping are normal.
     """
     streams = np.random.SeedSequence([0x7E1E, data.seed, data.rows]).spawn(3)
     injections = schedule(data.rows, np.random.default_rng(streams[0]))

@@ -85,20 +85,13 @@ class Disturbance:
         return cls(*(np.zeros(shape) if field.name in adding else np.ones(shape) for field in fields(cls)))
 
     def add_benign(self, rng: np.random.Generator) -> None:
-        """Add what looks odd and is not a fault: load spikes, deployments, batch jobs, retried requests."""
+        """Add what looks odd and is not a fault: load spikes, deployments, batch jobs, wrong requests, housekeeping."""
         rows = len(self.demand)
         for _ in range(max(1, rows // 700)):  # load spikes: everything busier, nothing wrong
             start, length = int(rng.integers(rows)), int(rng.integers(20, 70))
             bump = np.sin(np.linspace(0, np.pi, length)) * rng.uniform(0.2, 0.8)
             self.demand[start : start + length, 0] *= 1 + bump[: rows - start]
-        for _ in range(max(1, rows // 600)):  # deployments: fresh pod, warm-up, a slightly different build
-            start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
-            warm = np.exp(-np.arange(min(30, rows - start)) / 6)
-            self.memory[start : start + 30, service] *= 1 - 0.3 * warm
-            self.cpu[start : start + 30, service] += 14 * warm
-            self.pause[start : start + 30, service] += 50 * warm * rng.uniform(0.3, 1)
-            self.slowness[start:, service] *= np.exp(rng.normal(0, 0.06))
-            self.memory[start:, service] *= np.exp(rng.normal(0, 0.04))
+        self._add_deployments(rng)
         for start in range(int(rng.integers(100)), rows, DAY_ROWS // 4):  # batch job on orders and stations
             for service in (7, 10):
                 self.cpu[start : start + 40, service] += 12
@@ -106,12 +99,41 @@ class Disturbance:
         for _ in range(rows // 70):  # a client with wrong requests: errors and nothing else
             start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
             self.errors[start : start + int(rng.integers(4, 30)), service] += 0.05 * rng.exponential(1)
+        self._add_housekeeping(rng)
         for _ in range(rows // 150):  # passing hiccups of one service, shorter than faults
             start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
             length, size = int(rng.integers(1, 8)), rng.exponential(0.5)
             self.pause[start : start + length, service] += 70 * size
             self.delay_ms[start : start + length, service] += 12 * size
             self.errors[start : start + length, service] += 0.006 * size
+
+    def _add_deployments(self, rng: np.random.Generator) -> None:
+        """Add fresh pods: a warm-up, then a slightly different build for good."""
+        rows = len(self.demand)
+        for _ in range(max(1, rows // 600)):
+            start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
+            warm = np.exp(-np.arange(min(30, rows - start)) / 6)
+            self.memory[start : start + 30, service] *= 1 - 0.3 * warm
+            self.cpu[start : start + 30, service] += 14 * warm
+            self.pause[start : start + 30, service] += 50 * warm * rng.uniform(0.3, 1)
+            self.slowness[start:, service] *= np.exp(rng.normal(0, 0.06))
+            self.memory[start:, service] *= np.exp(rng.normal(0, 0.04))
+
+    def _add_housekeeping(self, rng: np.random.Generator) -> None:
+        """Add work of one pod that no request notices: it shows in one metric alone."""
+        rows = len(self.demand)
+        for _ in range(rows // 40):
+            start, service = int(rng.integers(rows)), int(rng.integers(len(SERVICES)))
+            span, size = slice(start, start + int(rng.integers(15, 60))), rng.uniform(0.5, 1.5)
+            match int(rng.integers(4)):
+                case 0:  # compaction, profiling: low priority, so latency stays
+                    self.cpu[span, service] += 22 * size
+                case 1:  # backup, log shipping
+                    self.network[span, service] *= 1 + 0.8 * size
+                case 2:  # cache filled ahead of time
+                    self.memory[span, service] *= 1 + 0.35 * size
+                case 3:  # idle keep-alive connections
+                    self.threads[span, service] += 10 * size
 
 
 def simulate(disturbance: Disturbance, rng: np.random.Generator) -> NDArray[np.float64]:
