@@ -34,6 +34,8 @@ def run(
     run_dir: Path,
     options: RunOptions,
     observers: Sequence[Observer] | None = None,
+    *,
+    with_report: bool = True,
 ) -> int:
     """Run what the run folder lacks and return the exit code of the command line.
 
@@ -49,6 +51,8 @@ def run(
         How to run it.
     observers
         Who watches; default: progress on standard error, and the tracker that the sweep file asks for.
+    with_report
+        Build the report at the end.
 
     Returns
     -------
@@ -79,9 +83,10 @@ def run(
                 audience.on_start(plan, folder.records)
                 _work(driver, folder, _workplace(plan, series, machine), interrupts, options)
             outcome = Outcome(driver.statuses, driver.missing, driver.failures, interrupts.exit_code)
-            report = None
+            report, problem = None, None
             try:
-                report, problem = _report(run_dir, interrupts)
+                if with_report and interrupts.arrived is None:
+                    report, problem = _report(run_dir, interrupts)
             finally:
                 if started_work:
                     audience.on_finish(_summary(run_dir, outcome, started, report))
@@ -105,8 +110,6 @@ def _work(driver: Driver, folder: RunFolder, workplace: Workplace, interrupts: I
 
 def _report(run_dir: Path, interrupts: Interrupts) -> tuple[Path | None, str | None]:
     """Build the report of what is there; return its path, or why there is none."""
-    if interrupts.arrived is not None:
-        return None, None
     from analysis.errors import AnalysisError  # noqa: PLC0415  (plotting libraries take a second to import)
     from analysis.report import build_report  # noqa: PLC0415
 

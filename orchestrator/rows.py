@@ -9,6 +9,7 @@ from orchestrator.assignments import Observation, Recorded
 from orchestrator.plan import Cell, TrialPlan
 from orchestrator.results import COLUMNS, SCHEMA_VERSION
 from orchestrator.results import Cell as Value
+from trainables.metrics import METRICS
 from trainables.protocol import Scalar
 from trainables.trial import Status, TrialOutcome
 
@@ -50,7 +51,7 @@ def make_row(
     }  # fmt: skip
     values |= {name: getattr(outcome, name) for name in _OUTCOME_COLUMNS}
     values |= {} if outcome.ledger is None else asdict(outcome.ledger)
-    values |= dict(outcome.metrics)
+    values |= dict.fromkeys(METRICS) | dict(outcome.metrics)
     return values | {f"{PARAMETER}{name}": value for name, value in request.settings.items()}
 
 

@@ -1,0 +1,72 @@
+"""Level, spread and trend of every channel: what the detectors that are not neural networks look at.
+
+Scaled telemetry has heavy tails (a stalled service is a thousand spreads away), so every value is squashed
+by arcsinh first: near zero that changes nothing, and far out a tenfold value counts a constant more.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.windows import Windows
+
+RECENT = 8
+"""Last steps whose level counts as the present: a fault that has just begun must show at once."""
+
+NAMES = ("recent_level", "level", "spread", "trend")
+"""Features of one channel, in the order of the feature matrix."""
+
+_CHUNK = 256
+"""Windows at a time: bounds memory to about 20 MB at 88 channels and 32 steps."""
+
+_IQR_OF_NORMAL = 1.3489795003921634
+"""Interquartile range of a standard normal distribution: twice its 75 % quantile."""
+
+
+def squashed(windows: Windows) -> Iterator[NDArray[np.float64]]:
+    """Yield arcsinh of the windows' values, time before channels: [<= chunk, L, C] in order."""
+    steps = np.arange(1 - windows.length, 1)
+    for start in range(0, len(windows), _CHUNK):
+        ends = windows.ends[start : start + _CHUNK]
+        yield np.arcsinh(windows.table[ends[:, None] + steps]).astype(np.float64)  # [n, L, C]
+
+
+def window_features(windows: Windows) -> NDArray[np.float64]:
+    """Return features [N, 4 C]: recent level, level, spread and trend of each channel, blocks in that order.
+
+    All are of arcsinh-squashed values, in spreads of the reference.
+
+    - recent level: mean of the last 8 steps (of all, where the window is shorter)
+    - level: mean of the window
+    - spread: standard deviation within the window
+    - trend: mean of the second half minus mean of the first
+
+    A window's features depend on its own values alone.
+    """
+    if not len(windows):
+        return np.empty((0, len(NAMES) * windows.channels))
+    half = windows.length // 2
+    rows = []
+    for x in squashed(windows):
+        recent = x[:, -RECENT:].mean(axis=1)
+        level = x.mean(axis=1)
+        spread = x.std(axis=1)
+        trend = x[:, -half:].mean(axis=1) - x[:, :half].mean(axis=1)
+        rows.append(np.concatenate([recent, level, spread, trend], axis=1))  # [n, 4 C]
+    return np.concatenate(rows)  # [N, 4 C]
+
+
+def robust_centre_spread(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return median and robust spread of every column of [R, F]; a column without spread gets 1.
+
+    The spread is IQR / 1.349 (the standard deviation, if values are normal), so that faults inside the
+    unlabelled reference hardly move it. Where more than half of a column is one value, its IQR is zero and
+    the standard deviation stands in.
+    """
+    rows = values.astype(np.float64)
+    low, centre, high = np.percentile(rows, [25, 50, 75], axis=0)
+    spread = (high - low) / _IQR_OF_NORMAL
+    deviation = rows.std(axis=0)
+    spread = np.where(spread > 1e-3 * deviation, spread, deviation)
+    return centre, np.where(spread > 1e-9, spread, 1.0)

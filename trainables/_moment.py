@@ -1,0 +1,317 @@
+"""MOMENT as a backbone: momentfm's own weights and layers, computed at the window's own length.
+
+A window of L < 512 steps is left-padded to 512 by momentfm and the padding masked out of attention. Attention
+then sees the observed patches only, relative positions do not change, and the absolute position of patch p is
+p + (512 - L) / 8. So the same numbers come from the L / 8 patches alone with shifted positions, at a fraction of
+the cost. The layers' arithmetic is written out here with fused kernels (RMS norm, tanh-GELU, scaled-dot-product
+attention); weights, their names and what they mean are momentfm's and transformers' own.
+
+References
+----------
+Goswami et al., "MOMENT: a family of open time-series foundation models", ICML 2024; momentfm 0.1.4.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the name everybody uses)
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from trainables import backbones
+from trainables.errors import DetectorError, MissingPackageError, WeightsError
+
+REVIN_EPS = 1e-5
+"""Added to the standard deviation by momentfm's RevIN."""
+
+BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """Low-rank adapters W + (alpha / rank) B A on some attention matrices of the last layers.
+
+    Attributes
+    ----------
+    rank, alpha, dropout
+        As in PEFT.
+    targets
+        Of "q", "k", "v", "o".
+    first_layer
+        Blocks from this one on are adapted.
+    """
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...]
+    first_layer: int
+
+
+class MomentBackbone:
+    """A MOMENT whose blocks can be run one by one; fulfils `_backbone.Backbone`.
+
+    Parameters
+    ----------
+    module
+        momentfm's MOMENT, in eval mode and frozen.
+    config
+        Its config.json.
+    """
+
+    def __init__(self, module: nn.Module, config: Mapping[str, Any]) -> None:
+        t5 = config["t5_config"]
+        self.module = module
+        self.width = int(t5["d_model"])
+        self.layers = int(t5["num_layers"])
+        self.patch = int(config["patch_len"])
+        self.longest = int(config["seq_len"])
+        self._heads = int(t5["num_heads"])
+        self._inner = int(t5["d_kv"]) * self._heads
+        self._ff = int(t5["d_ff"])
+
+    def tokens(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """As `Backbone.tokens`: patches, embedded, at the positions of a left-padded window."""
+        embedding = self._part("patch_embedding")
+        states = F.linear(x.unfold(-1, self.patch, self.patch), embedding.value_embedding.weight)  # [S, P, d]
+        if hidden is not None:
+            states = torch.where(hidden[:, None], embedding.mask_embedding, states)
+        first = (self.longest - x.shape[-1]) // self.patch
+        positions: Tensor = embedding.position_embedding.pe[:, first : self.longest // self.patch]
+        return states + positions
+
+    def run(
+        self, states: Tensor, start: int, stop: int, *, last_only: bool = False, save_memory: bool = False
+    ) -> Tensor:
+        """As `Backbone.run`."""
+        encoder = self._part("encoder")
+        patches = states.shape[1]
+        bias = encoder.block[0].layer[0].SelfAttention.compute_bias(patches, patches)  # [1, heads, P, P]
+        for number in range(start, stop):
+            queries = 1 if last_only and number == self.layers - 1 else patches
+            arguments = (encoder.block[number], states, bias[:, :, -queries:], self._heads)
+            if save_memory and torch.is_grad_enabled():
+                states = checkpoint(_block, *arguments, use_reentrant=False)
+            else:
+                states = _block(*arguments)
+        return states[:, -1:] if last_only else states
+
+    def finish(self, states: Tensor) -> Tensor:
+        """As `Backbone.finish`."""
+        return _rms_norm(states, self._part("encoder").final_layer_norm)
+
+    def reconstruct(self, embeddings: Tensor) -> Tensor:
+        """As `Backbone.reconstruct`."""
+        head = self._part("head").linear
+        return F.linear(embeddings, head.weight, head.bias).flatten(start_dim=1)  # [S, P x patch]
+
+    def activation_bytes(self, length: int, trained_layers: int, *, save_memory: bool = False) -> int:
+        """As `Backbone.activation_bytes`; counted from the operations of `_block`, fp32.
+
+        A block keeps its input, the two normed or residual states that adapters and norms need, queries, keys,
+        values and the mixed values, the three products of the gated layer, and one number a head and norm.
+        """
+        patches = length // self.patch
+        block = patches * (3 * self.width + 4 * self._inner + 3 * self._ff + self._heads + 2)
+        kept = trained_layers * patches * self.width + block if save_memory else trained_layers * block
+        return BYTES * kept
+
+    def weight_bytes(self) -> int:
+        """Return the bytes of all parameters."""
+        return sum(parameter.numel() * parameter.element_size() for parameter in self.module.parameters())
+
+    def add_lora(self, settings: LoraSettings) -> dict[str, Tensor]:
+        """Put PEFT's LoRA layers in place and return their tensors by name, in PEFT's naming.
+
+        Raises
+        ------
+        DetectorError
+            The rank is larger than an adapted matrix.
+        """
+        smallest = min(self.width, self._inner)
+        if settings.rank > smallest:
+            raise DetectorError(f"rank {settings.rank} is larger than the adapted matrices, {smallest} at most")
+        from peft import LoraConfig, get_peft_model  # noqa: PLC0415  (seconds to import, only adapters need it)
+
+        layers = "|".join(str(number) for number in range(settings.first_layer, self.layers))
+        lora = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=rf"encoder\.block\.({layers})\.layer\.0\.SelfAttention\.({'|'.join(settings.targets)})",
+            bias="none",
+        )
+        self.adapted = get_peft_model(self.module, lora)
+        return {name: tensor for name, tensor in self.adapted.named_parameters() if tensor.requires_grad}
+
+    def _part(self, name: str) -> Any:
+        return getattr(self.module, name)
+
+
+def load(folder: Path, device: torch.device, *, random_seed: int | None = None) -> MomentBackbone:
+    """Build the MOMENT of a folder, frozen, in eval mode and in fp32.
+
+    Parameters
+    ----------
+    folder
+        As `backbones.resolve` gives it.
+    device
+        Where to put it.
+    random_seed
+        Draw the weights at random with this seed instead of reading them (the control for pretraining).
+
+    Raises
+    ------
+    WeightsError
+        The folder is incomplete or does not fit its configuration.
+    MissingPackageError
+        momentfm cannot be imported.
+    """
+    config = backbones.read_config(folder)
+    if random_seed is None:
+        backbones.check_folder(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0 if random_seed is None else random_seed)
+        module = build(config)
+    if random_seed is None:
+        _fill(module, folder / backbones.WEIGHTS_FILE)
+    module.requires_grad_(requires_grad=False)
+    return MomentBackbone(module.eval().to(device), config)
+
+
+def build(config: Mapping[str, Any]) -> nn.Module:
+    """Build momentfm's MOMENT with random weights and without the unused vocabulary.
+
+    Raises
+    ------
+    MissingPackageError
+        momentfm, transformers or peft is missing or too old.
+    WeightsError
+        Not an encoder with gated feed-forward layers.
+    """
+    backbones.check_packages()
+    try:
+        from momentfm.models.moment import MOMENT  # noqa: PLC0415  (seconds to import)
+        from momentfm.utils.utils import NamespaceWithDefaults  # noqa: PLC0415
+    except ImportError as err:
+        mend = f"pip install --no-deps momentfm=={backbones.MOMENTFM_VERSION}"
+        raise MissingPackageError(f"momentfm cannot be imported ({err}); run: {mend}") from err
+    if config.get("transformer_type", "encoder_only") != "encoder_only":
+        raise WeightsError(f"transformer_type must be encoder_only, got {config['transformer_type']!r}")
+    fields = dict(config)
+    fields.pop("task_name", None)
+    namespace = NamespaceWithDefaults(
+        **fields | {"t5_config": dict(config["t5_config"]) | {"vocab_size": 1}},
+        task_name="reconstruction",
+        enable_gradient_checkpointing=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=UserWarning)
+        module: nn.Module = MOMENT(namespace)
+    return module
+
+
+def window_normalised(x: Tensor) -> Tensor:
+    """Return sequences [S, L] with mean 0 and standard deviation 1 each, as momentfm's RevIN does."""
+    mean, deviation = window_scale(x)
+    return (x - mean) / deviation
+
+
+def window_scale(visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Return RevIN's mean and deviation [S, 1] of the visible steps [S, L'] of sequences."""
+    return visible.mean(-1, keepdim=True), visible.std(-1, keepdim=True, unbiased=False) + REVIN_EPS
+
+
+def _fill(module: nn.Module, weights: Path) -> None:
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    unused = {backbones.VOCABULARY, backbones.POSITIONS}
+    state = {key: tensor.float() for key, tensor in load_file(weights).items() if key not in unused}
+    problems = module.load_state_dict(state, strict=False)
+    missing = set(problems.missing_keys) - unused
+    if missing or problems.unexpected_keys:
+        raise WeightsError(f"{weights}: missing {sorted(missing)}, unexpected {sorted(problems.unexpected_keys)}")
+
+
+def _block(block: Any, states: Tensor, bias: Tensor, heads: int) -> Tensor:
+    """One T5 encoder block on states [S, P, d]; as many last patches come out as the bias has rows."""
+    attention, feed_forward = block.layer[0].SelfAttention, block.layer[1].DenseReluDense
+    queries = bias.shape[2]
+    normed = _rms_norm(states, block.layer[0].layer_norm)
+    wanted = states if queries == states.shape[1] else states[:, -queries:]
+    query = _split(_linear(attention.q, normed if wanted is states else normed[:, -queries:]), heads)
+    key, value = _split(_linear(attention.k, normed), heads), _split(_linear(attention.v, normed), heads)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), scale=1.0)
+    wanted = wanted + _linear(attention.o, mixed.transpose(1, 2).flatten(2))
+    normed = _rms_norm(wanted, block.layer[1].layer_norm)
+    gate = F.gelu(_linear(feed_forward.wi_0, normed), approximate="tanh")
+    return wanted + _linear(feed_forward.wo, gate * _linear(feed_forward.wi_1, normed))  # [S, queries, d]
+
+
+def _linear(layer: Any, x: Tensor) -> Tensor:
+    """Apply a linear layer, with its LoRA branch if PEFT has put one there (without PEFT's bookkeeping)."""
+    if not hasattr(layer, "lora_A"):
+        plain: Tensor = F.linear(x, layer.weight)
+        return plain
+    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    branch = F.linear(F.linear(layer.lora_dropout["default"](x), down), up)
+    adapted: Tensor = F.linear(x, layer.base_layer.weight) + branch * layer.scaling["default"]
+    return adapted
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)  # [S, heads, P, d_kv]
+
+
+def _rms_norm(x: Tensor, norm: Any) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
+
+
+def patch_count(length: int, backbone: MomentBackbone) -> int:
+    """Return the patches of a window.
+
+    Raises
+    ------
+    DetectorError
+        The length is not a multiple of the patch, or longer than the backbone takes.
+    """
+    if length % backbone.patch or not 0 < length <= backbone.longest:
+        raise DetectorError(
+            f"MOMENT takes windows of a multiple of {backbone.patch} steps, at most {backbone.longest}; got {length}"
+        )
+    return length // backbone.patch
+
+
+def adapted_from(adapted_layers: int | str, backbone: MomentBackbone) -> int:
+    """Return the first adapted block.
+
+    Raises
+    ------
+    DetectorError
+        More layers than the backbone has.
+    """
+    if isinstance(adapted_layers, str):
+        return 0
+    if adapted_layers > backbone.layers:
+        raise DetectorError(f"adapted_layers {adapted_layers}, but the backbone has {backbone.layers}")
+    return backbone.layers - adapted_layers
+
+
+def check_trainable(targets: Sequence[str], patches: int) -> None:
+    """Refuse adapters that cannot learn.
+
+    Raises
+    ------
+    DetectorError
+        One patch leaves attention nothing to choose from, so q and k have no gradient.
+    """
+    idle = [name for name in targets if name in {"q", "k"}]
+    if patches == 1 and idle:
+        raise DetectorError(
+            f"windows of one patch give attention no choice, so {' and '.join(idle)} cannot train; "
+            "use a window of 16 steps or more, or targets v or vo"
+        )

@@ -1,0 +1,80 @@
+"""Settings that the MOMENT detectors share. Free of torch: a sweep file is checked against them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from trainables.errors import DetectorError
+from trainables.protocol import DetectorConfig
+
+
+def _keep(value: object) -> object:
+    """Accept `{keep: k}` as well as k."""
+    if isinstance(value, Mapping) and set(value) == {"keep"}:
+        return value["keep"]
+    return value
+
+
+def _not_fp16(value: object) -> object:
+    if value == "fp16":
+        raise ValueError("fp16 is refused: T5's activations leave its range and the loss becomes NaN; use bf16 or fp32")
+    return value
+
+
+Channels = Annotated[Literal["all"] | Annotated[int, Field(ge=1)], BeforeValidator(_keep)]
+PrecisionName = Annotated[Literal["fp32", "bf16"], BeforeValidator(_not_fp16)]
+
+
+class MomentConfig(DetectorConfig):
+    """Settings of every MOMENT detector.
+
+    Attributes
+    ----------
+    backbone
+        `bundled`, a hub id (AutonLab/MOMENT-1-small, -base, -large) or a local folder.
+    init
+        `pretrained` reads the weights; `random` draws them anew with the trial's seed: what pretraining adds.
+    normalise
+        `reference` keeps a sustained shift of level visible; `window` is MOMENT's own RevIN, which removes it.
+    channels
+        `all`, or how many go through the backbone: those whose level moves most between reference windows.
+    precision
+        Floating point of the backbone: fp32, or bf16 where the processor or card is faster with it.
+    """
+
+    backbone: Annotated[str, Field(min_length=1)] = "bundled"
+    init: Literal["pretrained", "random"] = "pretrained"
+    normalise: Literal["reference", "window"] = "reference"
+    channels: Channels = "all"
+    precision: PrecisionName = "fp32"
+
+
+class MomentHeadConfig(MomentConfig):
+    """Settings of the MOMENT detectors with a linear head.
+
+    Attributes
+    ----------
+    context
+        `level_scale`: level and spread of every channel relative to the reference, and their extremes over
+        channels, stand beside the embeddings. `none`: embeddings alone.
+    C
+        Inverse strength of the quadratic penalty on the head's weights, as in logistic regression.
+    """
+
+    context: Literal["level_scale", "none"] = "level_scale"
+    C: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+
+
+def parsed_targets(text: str) -> tuple[str, ...]:
+    """Return the attention matrices named in "q,v".
+
+    Raises
+    ------
+    DetectorError
+        An unknown or repeated name, or none.
+    """
+    names = tuple(part.strip() for part in text.split(","))
+    if not set(names) <= set("qkvo") or len(set(names)) < len(names):
+        raise DetectorError(f"targets must be some of q, k, v, o, separated by commas, each once; got {text!r}")
+    return names

@@ -1,0 +1,133 @@
+"""What the MOMENT detectors look at: scaled sequences for the backbone, context beside it. Free of torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables._features import RECENT, robust_centre_spread, squashed, window_features
+from trainables._support import standardisation
+from trainables.data.windows import Windows
+from trainables.errors import DetectorError
+
+Normalise = Literal["reference", "window"]
+
+LIMIT = 8.0
+"""Standardised features are cut here: no single one may outvote the rest."""
+
+EXTREMES = (1, 3, 10)
+"""Channels whose mean is an extreme of a window: the largest, the three and the ten largest, and all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InputScaling:
+    """How windows become sequences [N, C', L] for the backbone.
+
+    Attributes
+    ----------
+    normalise
+        `reference`: z = (arcsinh(x) - m) / s with median m and IQR / 1.349 s of the channel over the reference,
+        so that a sustained shift of level stays visible. `window`: values as they are; the backbone's own
+        window normalisation (RevIN) follows and removes level and scale, as MOMENT was published.
+    centre, spread : float64 [C]
+        m and s.
+    kept : int64 [C']
+        Channels that go through the backbone, increasing.
+    """
+
+    normalise: Normalise
+    centre: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    kept: NDArray[np.int64]
+
+    def sequences(self, windows: Windows) -> NDArray[np.float32]:
+        """Return [N, C', L]."""
+        if not len(windows):
+            return np.empty((0, len(self.kept), windows.length), dtype=np.float32)
+        if self.normalise == "window":
+            return windows.x[:, self.kept]
+        scaled = [((x - self.centre) / self.spread)[:, :, self.kept] for x in squashed(windows)]  # [n, L, C']
+        return np.ascontiguousarray(np.concatenate(scaled).transpose(0, 2, 1), dtype=np.float32)  # [N, C', L]
+
+
+def fit_scaling(reference: Windows, normalise: Normalise, keep: int | Literal["all"]) -> InputScaling:
+    """Fit scaling and the choice of channels on the unlabelled reference.
+
+    Raises
+    ------
+    DetectorError
+        The reference has no window.
+    """
+    if not len(reference):
+        raise DetectorError("the reference has no window")
+    rows = np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
+    centre, spread = robust_centre_spread(rows)
+    return InputScaling(normalise, centre, spread, _channels(reference, keep))
+
+
+def _channels(reference: Windows, keep: int | Literal["all"]) -> NDArray[np.int64]:
+    """Choose the channels whose level moves most between windows, in units of their noise within windows.
+
+    Sustained shifts are what detectors look for, so a channel that has never shown one on the reference
+    (faults are in it, unlabelled) has the least to tell. Context features cover all channels in any case.
+    """
+    if keep == "all" or keep >= reference.channels:
+        return np.arange(reference.channels)
+    parts = window_features(reference).reshape(len(reference), -1, reference.channels)  # [R, features, C]
+    between, within = parts[:, 0].std(axis=0), parts[:, 2].mean(axis=0)
+    order = np.argsort(-(between / np.maximum(within, 1e-9)), kind="stable")
+    return np.sort(order[:keep])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """Level and spread of every channel relative to the reference, and their extremes over channels.
+
+    Blocks, each divided by the root of its width so that a penalty on weights treats blocks alike:
+    recent level, level and spread of each channel [3 C]; means of the 1, 3, 10 and all largest
+    |recent level| and of the same number of largest recent spreads, over channels [8].
+    The extremes know no channel by name: a fault in a service that no shot has shown still moves them.
+
+    Attributes
+    ----------
+    scaling
+        Gives the z-scores that extremes are taken of.
+    mean, deviation : float64 [3 C + 8]
+        Of the reference.
+    """
+
+    scaling: InputScaling
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def features(self, windows: Windows) -> NDArray[np.float32]:
+        """Return [N, 3 C + 8]."""
+        raw = _raw_context(windows, self.scaling)
+        standardised = np.clip((raw - self.mean) / self.deviation, -LIMIT, LIMIT)
+        channels = 3 * windows.channels
+        widths = np.where(np.arange(raw.shape[1]) < channels, channels, raw.shape[1] - channels)
+        return np.asarray(standardised / np.sqrt(widths), dtype=np.float32)
+
+
+def fit_context(reference: Windows, scaling: InputScaling) -> Context:
+    """Standardise the context by the unlabelled reference."""
+    return Context(scaling, *standardisation(_raw_context(reference, scaling)))
+
+
+def _raw_context(windows: Windows, scaling: InputScaling) -> NDArray[np.float64]:
+    if not len(windows):
+        return np.empty((0, 3 * windows.channels + 2 * (len(EXTREMES) + 1)))
+    by_channel = window_features(windows)[:, : 3 * windows.channels]  # recent level, level, spread
+    extremes = []
+    for x in squashed(windows):
+        recent = (x[:, -RECENT:] - scaling.centre) / scaling.spread  # [n, 8, C]
+        extremes.append(np.concatenate([_largest(np.abs(recent.mean(axis=1))), _largest(recent.std(axis=1))], axis=1))
+    return np.concatenate([by_channel, np.concatenate(extremes)], axis=1)  # [N, 3 C + 8]
+
+
+def _largest(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return arcsinh of the means of the largest values over channels: [n, C] -> [n, 4]."""
+    ordered = -np.sort(-values, axis=1)
+    means = [ordered[:, :count].mean(axis=1) for count in (*EXTREMES, ordered.shape[1])]
+    return np.asarray(np.arcsinh(np.stack(means, axis=1)))
