@@ -23,6 +23,7 @@ from orchestrator.results import read_manifest
 from orchestrator.rows import SweepFacts
 from orchestrator.storage import LOG, SPEC, RunFolder
 from orchestrator.summary import Outcome, print_summary
+from orchestrator.weights import ResolvedWeights, resolve_weights, worker_folders
 from trainables.data.series import LabelledSeries
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,13 @@ def run(
         The folder cannot be used, or was made by other code or data (without `options.force`).
     PlanError
         This machine or cluster cannot run the plan.
+    WeightsError
+        A backbone cannot be had.
     """
     started = time.monotonic()
     audience = Observers(_default_observers(plan, run_dir, options) if observers is None else observers)
-    origin = provenance(plan)
+    weights = resolve_weights(plan)
+    origin = provenance(plan, weights)
     interrupts = Interrupts()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with RunFolder(run_dir, resume=options.resume) as folder:
@@ -79,9 +83,9 @@ def run(
             if started_work:
                 machine = local_machine()
                 folder.write_text(SPEC, plan.spec.to_yaml())
-                folder.write_manifest(manifest(plan, origin, machine, earlier))
+                folder.write_manifest(manifest(plan, origin, machine, weights, earlier))
                 audience.on_start(plan, folder.records)
-                _work(driver, folder, _workplace(plan, series, machine), interrupts, options)
+                _work(driver, folder, _workplace(plan, series, machine, weights), interrupts, options)
             outcome = Outcome(driver.statuses, driver.missing, driver.failures, interrupts.exit_code)
             report, problem = None, None
             try:
@@ -158,7 +162,9 @@ def _facts(plan: SweepPlan, series: Mapping[str, LabelledSeries], origin: Proven
     )
 
 
-def _workplace(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine) -> Workplace:
+def _workplace(
+    plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, weights: Mapping[str, ResolvedWeights]
+) -> Workplace:
     resources = plan.spec.resources
     return Workplace(
         settings=plan.settings,
@@ -167,6 +173,7 @@ def _workplace(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
         slots=plan_slots(machine, resources),
         draw_timeout_s=resources.draw_timeout_s,
         gpu_memory_gb=resources.gpu_memory_gb,
+        weights=worker_folders(weights),
     )
 
 

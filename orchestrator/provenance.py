@@ -16,6 +16,7 @@ import psutil
 from orchestrator.plan import SweepPlan
 from orchestrator.resources import Machine
 from orchestrator.results import SCHEMA_VERSION
+from orchestrator.weights import ResolvedWeights
 
 PACKAGES = ("orchestrator", "trainables", "analysis")
 
@@ -36,6 +37,7 @@ class Provenance:
     data: Mapping[str, str]
     spec: Mapping[str, str]
     versions: Mapping[str, str]
+    weights: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:
@@ -59,7 +61,7 @@ class Provenance:
         return lines
 
 
-def provenance(plan: SweepPlan) -> Provenance:
+def provenance(plan: SweepPlan, weights: Mapping[str, ResolvedWeights]) -> Provenance:
     """Return the provenance of the rows that this plan would write now."""
     root = Path(__file__).resolve().parent.parent
     values = plan.spec.dump()
@@ -84,6 +86,7 @@ def provenance(plan: SweepPlan) -> Provenance:
             **detectors,
         },
         versions=dict(_versions()),
+        weights={name: found.sha256 for name, found in weights.items()},
     )
 
 
@@ -97,7 +100,13 @@ def package_digest(folder: Path) -> str:
     return state.hexdigest()[:16]
 
 
-def manifest(plan: SweepPlan, origin: Provenance, machine: Machine, earlier: Sequence[str] = ()) -> dict[str, object]:
+def manifest(
+    plan: SweepPlan,
+    origin: Provenance,
+    machine: Machine,
+    weights: Mapping[str, ResolvedWeights],
+    earlier: Sequence[str] = (),
+) -> dict[str, object]:
     """Return `manifest.json`: fingerprint and its parts, planned cells, seeds, hardware; no host or user names.
 
     `earlier` are the fingerprints of rows that the folder held before code or data changed.
@@ -123,6 +132,7 @@ def manifest(plan: SweepPlan, origin: Provenance, machine: Machine, earlier: Seq
             "gpus": [{"name": gpu.name, "memory_gb": round(gpu.total_gb, 1)} for gpu in machine.gpus],
             "system": f"{platform.system()} {platform.machine()}",
         },
+        "weights": {name: {"sha256": found.sha256, "untrained": found.untrained} for name, found in weights.items()},
         "seeds": {"search": plan.spec.search.seed},
         "rows": plan.rows,
         "cells": cells,

@@ -173,7 +173,7 @@ def _spacing_s(windows: Windows) -> float:
 
 
 def _window_scores(
-    series: LabelledSeries, query: LabelledWindows, values: NDArray[np.float32], classifier: Detector | None
+    series: LabelledSeries, query: LabelledWindows, values: NDArray[np.float32], classifier: object
 ) -> WindowScores:
     predicted = None
     if isinstance(classifier, FaultClassifier) and "normal" in classifier.fault_types:

@@ -29,6 +29,7 @@ TINY: Mapping[str, object] = {
     "patch_stride_len": 8,
     "d_model": 96,
     "revin_affine": False,
+    "untrained": True,
     "t5_config": {
         "d_model": 96,
         "d_kv": 32,
