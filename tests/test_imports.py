@@ -20,7 +20,7 @@ HEAVY = ("torch", "ray", "wandb", "matplotlib", "momentfm")
 
 @dataclass(frozen=True)
 class Import:
-    """One import of one file; `top` is False inside a function."""
+    """One import of one file; `top` is False inside a function, or where only a type checker reads it."""
 
     file: str
     line: int
@@ -42,7 +42,8 @@ def is_file(module: str) -> bool:
 def imports_of(path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    nested = {id(inner) for function in functions for inner in ast.walk(function)}
+    for_types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    nested = {id(inner) for outer in (*functions, *for_types) for inner in ast.walk(outer)}
     file = path.relative_to(ROOT).as_posix()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -85,6 +86,7 @@ MAY_USE = {
     "orchestrator/engine.py": ("orchestrator", "trainables.data", "analysis.report", "analysis.errors"),
     "orchestrator/*": (
         "orchestrator",
+        "trainables.backbones",
         "trainables.data",
         "trainables.errors",
         "trainables.metrics",
