@@ -144,13 +144,13 @@ def _train(
     )
     model.backbone.adapted.eval()
     for tensor in parameters.values():
-        tensor.requires_grad_(requires_grad=False)
+        tensor.requires_grad_(False)
         tensor.grad = None
 
 
 def _head_tensors(head: LinearHead, device: torch.device) -> dict[str, Tensor]:
     """Return the head as trainable tensors; a single fault type needs no choice."""
-    arrays = {"alarm.weight": head.alarm_weight, "alarm.bias": np.float32([head.alarm_bias])}
+    arrays = {"alarm.weight": head.alarm_weight, "alarm.bias": np.array([head.alarm_bias], dtype=np.float32)}
     if len(head.types) > 1:
         arrays |= {"types.weight": head.type_weight, "types.bias": head.type_bias}
     return {name: torch.tensor(array, device=device, requires_grad=True) for name, array in arrays.items()}

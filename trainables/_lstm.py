@@ -36,7 +36,7 @@ class _Autoencoder(nn.Module):
         repeated = state[0][:, None].expand(-1, x.shape[1], -1)  # [n, L, hidden]
         decoded, _ = self.decoder(repeated)
         output: Tensor = self.output(decoded)
-        return output.flip(1)
+        return torch.flip(output, dims=(1,))
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +72,8 @@ def fit_lstm(config: LstmAutoencoderConfig, resources: TrialResources, sequences
 
         def losses(index: Tensor) -> Tensor:
             batch = x[index]
-            return (network(batch) - batch).square().mean(dim=(1, 2))
+            error: Tensor = network(batch) - batch
+            return error.square().mean(dim=(1, 2))
 
         passes = max(min(config.epochs * len(x), config.max_window_passes), 2)
         schedule = Schedule(config.learning_rate, passes, min(BATCH, max(1, passes // 2)), BATCH)
@@ -91,7 +92,7 @@ def _errors(network: _Autoencoder, sequences: NDArray[np.float32], device: torch
     """Return root mean squared errors of the last steps [N, C]; each window passes alone."""
     rows = []
     with torch.no_grad():
-        for window in torch.from_numpy(sequences).to(device).split(1):
+        for window in torch.split(torch.from_numpy(sequences).to(device), 1):
             error = network(_inputs(window)) - window.transpose(1, 2)  # [1, L, C]
             rows.append(error[:, -RECENT:].square().mean(dim=1).sqrt())
     return torch.cat(rows).cpu().numpy()
