@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables._features import RECENT, robust_centre_spread, squashed, window_features
+from trainables._features import RECENT, squashed, window_features
 from trainables._support import standardisation
 from trainables.data.windows import Windows
 from trainables.errors import DetectorError
@@ -27,9 +27,11 @@ class InputScaling:
     Attributes
     ----------
     normalise
-        `reference`: z = (arcsinh(x) - m) / s with median m and IQR / 1.349 s of the channel over the reference,
-        so that a sustained shift of level stays visible. `window`: values as they are; the backbone's own
-        window normalisation (RevIN) follows and removes level and scale, as MOMENT was published.
+        `reference`: z = (arcsinh(x) - m) / s with mean m and standard deviation s of the channel over the reference,
+        so that a sustained shift of level stays visible. After arcsinh the standard deviation served better than
+        a robust spread: channels that hardly move would fill the extremes.
+        `window`: values as they are; the backbone's own window normalisation (RevIN) follows and removes
+        level and scale, as MOMENT was published.
     centre, spread : float64 [C]
         m and s.
     kept : int64 [C']
@@ -62,7 +64,7 @@ def fit_scaling(reference: Windows, normalise: Normalise, keep: int | Literal["a
     if not len(reference):
         raise DetectorError("the reference has no window")
     rows = np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
-    centre, spread = robust_centre_spread(rows)
+    centre, spread = standardisation(rows)
     return InputScaling(normalise, centre, spread, _channels(reference, keep))
 
 
