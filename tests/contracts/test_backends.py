@@ -30,7 +30,7 @@ EXPECTED = {
     "nan": ("failed", "NonFiniteError: 40 of 40 scores are NaN or infinite"),
     "shape": ("failed", "DetectorError: score returned shape"),
     "hungry": ("oom", "MemoryError: planted: 1 TB asked for"),
-    "unpicklable": ("failed", "Unpicklable: planted"),
+    "unpicklable": ("failed", "UnpicklableError: planted"),
 }
 QUICK = ["resources.draw_timeout_s=1"]
 

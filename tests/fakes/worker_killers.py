@@ -35,7 +35,7 @@ class DyingOnce(Instant):
         return super().fit(support, reference)
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     """Cannot travel from a worker to the driver."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Unpicklable(Exception):
 
 class RaisingUnpicklable(Instant):
     def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
-        raise Unpicklable
+        raise UnpicklableError
 
 
 class HangingInC(Instant):

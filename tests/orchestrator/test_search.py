@@ -55,7 +55,8 @@ class Run:
             self.records.append((assignment.plan, draw, seen))
             raced = self.search.record(assignment.plan, draw, seen)
             if raced is not None:
-                self.records += [(raced.plan, other, Observation("pruned", None, raced.reason)) for other in raced.draws]
+                pruned = Observation("pruned", None, raced.reason)
+                self.records += [(raced.plan, other, pruned) for other in raced.draws]
                 break
         self.search.done(assignment)
 
