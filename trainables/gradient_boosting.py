@@ -13,6 +13,9 @@ from trainables._support import require_both_classes
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.protocol import DetectorConfig, FitFacts, Labels, TrialResources
 
+BINS = 255
+"""Most distinct values of a feature: scikit-learn's own limit."""
+
 
 class GradientBoostingConfig(DetectorConfig):
     """Settings of `GradientBoostingDetector`; the defaults are for 20 to 500 shots.
@@ -75,18 +78,31 @@ class GradientBoostingDetector:
             early_stopping=False,
             random_state=self.resources.seed % 2**32,
         )
+        features = window_features(support)
+        self.edges_ = np.quantile(features, np.linspace(0, 1, BINS + 1)[1:-1], axis=0)  # [BINS - 1, F]
         with threadpool_limits(self.resources.threads):  # the estimator has no n_jobs
-            self.alarm_ = model.fit(window_features(support), support.y)
+            self.alarm_ = model.fit(_binned(features, self.edges_), support.y)
         return self
 
     def score(self, windows: Windows) -> NDArray[np.float64]:
         """Return the log-odds of a fault [N]; 0 is even."""
         if not len(windows):
             return np.empty(0)
+        features = _binned(window_features(windows), self.edges_)
         with threadpool_limits(self.resources.threads):
-            return np.asarray(self.alarm_.decision_function(window_features(windows)), dtype=np.float64)
+            return np.asarray(self.alarm_.decision_function(features), dtype=np.float64)
 
     @property
     def facts(self) -> FitFacts:
         """Trees have splits, not parameters."""
         return FitFacts()
+
+
+def _binned(features: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the number of each value's bin [N, F].
+
+    scikit-learn 1.9 would bin by itself, but with class weights and more than 255 windows it takes weighted
+    percentiles one by one: 25 to 45 s a fit at 400 windows and 352 features, against 0.3 s this way.
+    """
+    columns = [np.searchsorted(edges[:, number], features[:, number]) for number in range(features.shape[1])]
+    return np.stack(columns, axis=1).astype(np.float64)  # [N, F]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from trainables.errors import DetectorError
 from trainables.protocol import Detector, DetectorConfig, Labels, Scalar, TrialResources
@@ -82,7 +83,7 @@ def load_class(path: str) -> type[Detector]:
         raise DetectorError(f"class must look like module:Class, got {path!r}")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as err:
+    except (ImportError, SyntaxError) as err:
         raise DetectorError(f"cannot import {module_name!r} of class {path!r}: {err}") from err
     cls = getattr(module, class_name, None)
     if cls is None:
@@ -113,6 +114,16 @@ def build_detector(
     try:
         config = cls.Config(**dict(settings))
     except ValidationError as err:
-        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in err.errors())
+        details = "; ".join(_mistake(error, tuple(cls.Config.model_fields)) for error in err.errors())
         raise DetectorError(f"{name}: {details}") from err
     return cls(config, resources)
+
+
+def _mistake(error: ErrorDetails, known: tuple[str, ...]) -> str:
+    """Say in words what is wrong with one setting; an unknown one with the nearest known name."""
+    setting = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden":
+        return f"{setting}: {error['msg']} (got {error['input']!r})"
+    near = get_close_matches(setting, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{setting}: unknown parameter; {hint}known: {', '.join(known) or 'none'}"
