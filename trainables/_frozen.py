@@ -21,6 +21,7 @@ from trainables._moment import MomentBackbone, load, patch_count, window_normali
 from trainables._moment_config import MomentConfig
 from trainables._moment_input import Normalise
 from trainables._torch import Precision, allocator_gb, autocast
+from trainables.errors import WeightsError
 from trainables.protocol import TrialResources
 
 Init = Literal["pretrained", "random"]
@@ -82,10 +83,19 @@ def backbone_folder(name: str, resources: TrialResources) -> Path:
 
 
 def identity(folder: Path, init: Init, seed: int) -> str:
-    """Return what the weights are: the file and its state, or the seed of random ones."""
+    """Return what the weights are: the file and its state, or the seed of random ones.
+
+    Raises
+    ------
+    WeightsError
+        The file is not on this machine.
+    """
     if init == "random":
         return f"random {seed} {folder}"
-    state = (folder / backbones.WEIGHTS_FILE).stat()
+    try:
+        state = (folder / backbones.WEIGHTS_FILE).stat()
+    except FileNotFoundError as err:
+        raise WeightsError(f"{folder} has no {backbones.WEIGHTS_FILE} on this machine") from err
     return f"{folder.resolve()} {state.st_size} {state.st_mtime_ns}"
 
 

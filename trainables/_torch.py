@@ -120,7 +120,7 @@ def train(
     Raises
     ------
     NonFiniteError
-        The loss became NaN or infinite.
+        The loss or the gradient became NaN or infinite.
     UntrainedError
         A tensor received no gradient.
     """
@@ -144,7 +144,9 @@ def train(
         if not math.isfinite(total):
             raise NonFiniteError(f"loss is {total} at step {step + 1} of {len(batches)}")
         waiting = _still_without_gradient(parameters, waiting, step, late)
-        torch.nn.utils.clip_grad_norm_(list(parameters.values()), schedule.clip)
+        norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), schedule.clip).item()
+        if not math.isfinite(norm):
+            raise NonFiniteError(f"the gradient's norm is {norm} at step {step + 1} of {len(batches)}")
         optimiser.step()
         rate.step()
     return len(batches)
