@@ -186,6 +186,25 @@ def test_scores_do_not_depend_on_neighbours_nor_on_what_was_computed_before() ->
     np.testing.assert_array_equal(detector.score(windows), alone[::-1])
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"masking": "none"}, {"masking": "last_patch"}),
+        ({"masking": "last_patch"}, {"masking": "fixed"}),
+        ({"init": "pretrained"}, {"init": "random"}),
+        ({"precision": "fp32"}, {"precision": "bf16"}),
+    ],
+)
+def test_what_is_kept_of_one_setting_never_answers_for_another(before: dict[str, str], after: dict[str, str]) -> None:
+    windows = small_windows.reference(2)
+    _frozen._KEPT.clear()
+    expected = zero_shot(**after).score(windows)
+    _frozen._KEPT.clear()
+    other = zero_shot(**before).score(windows)
+    np.testing.assert_array_equal(zero_shot(**after).score(windows), expected)
+    assert (other != expected).any()
+
+
 def test_zero_shot_trains_nothing_and_gives_no_score_for_no_window() -> None:
     detector = zero_shot()
     assert 0 == detector.facts.trainable_parameters
