@@ -21,6 +21,10 @@ class DetectorError(TrainablesError):
     """A detector is unknown, misconfigured or broke its contract."""
 
 
+class ContractError(DetectorError):
+    """A check of `trainables.contract` found that a detector does not do what the protocol says."""
+
+
 class NonFiniteError(DetectorError):
     """A loss or a score is NaN or infinite."""
 
