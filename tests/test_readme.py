@@ -50,7 +50,9 @@ def test_the_first_command_shown_is_make_sweep_and_the_second_make_test():
 @needs_make
 @pytest.mark.parametrize("words", [words for words in commands() if words[0] == "make"], ids=" ".join)
 def test_every_make_line_of_the_readme_has_a_target(words):
-    done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert (0, "") == (done.returncode, done.stderr)
     spec = next(
         (word.removeprefix("SPEC=") for word in words if word.startswith("SPEC=")), "search_spaces/fewshot.yaml"
@@ -62,7 +64,9 @@ def test_every_make_line_of_the_readme_has_a_target(words):
 @needs_make
 @pytest.mark.parametrize("target", ["install", "sweep", "test", "lint", "bench", "clean", "help"])
 def test_every_target_of_the_makefile_can_be_planned(target):
-    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert (0, "") == (done.returncode, done.stderr)
     for module in re.findall(r"python -m (tests\.\w+)", done.stdout):
         assert find_spec(module) is not None, module
