@@ -1,0 +1,51 @@
+"""What a fingerprint covers: code, data, sweep file, versions; not what changes no number."""
+
+import pytest
+
+from orchestrator.provenance import package_digest, provenance
+from tests.fakes.sweeps import SEARCHED, plan_of
+
+
+def fingerprint(folder, *overrides):
+    return provenance(plan_of(folder, SEARCHED, overrides)[0], {}).fingerprint
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["search.candidates=9", "name=other", "resources.draw_timeout_s=5", "tracking.wandb.project=other"],
+)
+def test_what_changes_no_number_keeps_the_fingerprint(tmp_path, override):
+    assert fingerprint(tmp_path) == fingerprint(tmp_path, override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["search.seed=8", "threshold.quantile=0.9", "data.window=40", "data.seed=1", "split.parts.test=0.3",
+     "resources.threads=2", "objective.metric=f1"],
+)  # fmt: skip
+def test_what_changes_numbers_changes_the_fingerprint(tmp_path, override):
+    more = ["split.parts.support=0.45"] if override.startswith("split") else []
+    assert fingerprint(tmp_path) != fingerprint(tmp_path, override, *more)
+
+
+def test_a_package_is_hashed_by_content_and_name_of_its_files(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1")
+    before = package_digest(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"cache")
+    assert before == package_digest(tmp_path)
+    (tmp_path / "a.py").write_text("x = 2")
+    assert before != package_digest(tmp_path)
+
+
+def test_changes_are_named_with_both_values(tmp_path):
+    now = provenance(plan_of(tmp_path, SEARCHED)[0], {})
+    before = {"provenance": {
+        "code": dict(now.code) | {"analysis": "old"}, "data": {}, "spec": dict(now.spec),
+        "versions": dict(now.versions) | {"gone": "1.0"}, "weights": {},
+    }}  # fmt: skip
+    assert [
+        f"code analysis: was old, is {now.code['analysis']}",
+        f"data simulated: was absent, is {now.data['simulated']}",
+        "versions gone: was 1.0, is absent",
+    ] == now.changes(before)
