@@ -32,8 +32,8 @@ def test_a_signal_strikes_within_the_block(capsys):
             os.kill(os.getpid(), signal.SIGINT)
             pytest.fail("it should have struck")
 
-    with interrupts.caught():
-        pytest.raises(SweepInterrupt, interrupted)
+    with interrupts.caught(), pytest.raises(SweepInterrupt):
+        interrupted()
     capsys.readouterr()
 
 
