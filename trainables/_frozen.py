@@ -145,7 +145,9 @@ def kept(windows: Tensor, how: WindowPass, what: str, function: Callable[[Tensor
 
 
 def states(backbone: MomentBackbone, windows: Tensor, how: WindowPass, stop: int) -> Tensor:
-    """Return the states [N, C, P, d] before block `stop`."""
+    """Return the states [N, C, P, d] before block `stop`; embedded patches alone are cheaper to make than to keep."""
+    if stop == 0:
+        return how.each(windows, backbone.tokens)
     return kept(windows, how, f"states {stop}", lambda x: backbone.run(backbone.tokens(x), 0, stop))
 
 

@@ -48,18 +48,18 @@ class LoraModel:
 
     def outputs(self, windows: Windows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return log-odds of a fault [N] and scores of the types [N, types]."""
+        sequences, beside = self.features.sequences(windows), self.features.beside(windows)
         with torch_session(self.resources), torch.no_grad():
-            below = _frozen.states(self.backbone, self.features.sequences(windows), self.how, self.first_layer)
-            beside = self.features.beside(windows)
-            parts = zip(torch.split(below, self.how.batch), torch.split(beside, self.how.batch), strict=True)
+            parts = zip(torch.split(sequences, self.how.batch), torch.split(beside, self.how.batch), strict=True)
             outputs = [self.forward(*part) for part in parts]
             alarm = torch.cat([output[0] for output in outputs])
             types = torch.cat([output[1] for output in outputs])
         return alarm.cpu().numpy().astype(np.float64), types.cpu().numpy().astype(np.float64)
 
-    def forward(self, below: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute log-odds [n] and type scores [n, types] from states [n, C', P, d] below the first adapter."""
+    def forward(self, sequences: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute log-odds [n] and type scores [n, types] of sequences [n, C', L] and their context [n, F']."""
         device = self.how.device
+        below = _frozen.states(self.backbone, sequences, self.how, self.first_layer)  # [n, C', P, d]
         with autocast(device, self.how.precision):
             states = below.flatten(0, 1).to(device)  # [n C', P, d]
             last = self.backbone.run(states, self.first_layer, self.backbone.layers, last_only=True)
@@ -103,24 +103,20 @@ def fit_lora(
             min(micro_batch, config.batch, len(support)),
             sum(tensor.numel() for tensor in parameters.values()),
         )
-        _train(
-            model, parameters, config, support, below=_frozen.states(frozen, features.sequences(support), how, first)
-        )
+        _train(model, parameters, config, support)
     return model
 
 
-def _train(
-    model: LoraModel, parameters: dict[str, Tensor], config: MomentLoraConfig, support: LabelledWindows, below: Tensor
-) -> None:
+def _train(model: LoraModel, parameters: dict[str, Tensor], config: MomentLoraConfig, support: LabelledWindows) -> None:
     device = model.how.device
-    beside = model.features.beside(support)
+    sequences, beside = model.features.sequences(support), model.features.beside(support)
     y = torch.from_numpy(support.y.astype(np.float32)).to(device)
     weight = torch.from_numpy(class_weights(support.y)).to(device)
     kind = torch.from_numpy(np.searchsorted(model.names[1:], support.fault_type)).to(device)
     kind = kind.clamp(max=len(model.names) - 2)  # of normal windows: never used
 
     def losses(index: Tensor) -> Tensor:
-        alarm, types = model.forward(below[index], beside[index])
+        alarm, types = model.forward(sequences[index], beside[index])
         loss = weight[index] * F.binary_cross_entropy_with_logits(alarm, y[index], reduction="none")
         if types.requires_grad:
             loss = loss + y[index] * F.cross_entropy(types, kind[index], reduction="none")
