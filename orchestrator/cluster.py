@@ -39,6 +39,7 @@ def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, ver
         if address is None:
             with _set_for_children({**threads, "PYTHONPATH": _python_path(), **_QUIET}):
                 ray.init(
+                    address="local",  # never somebody else's Ray that happens to run here
                     num_cpus=workplace.machine.cpus,
                     num_gpus=len(workplace.machine.gpus),
                     object_store_memory=_store_bytes(workplace),

@@ -5,11 +5,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 
-from orchestrator.backends import Workplace, make_backend
+from orchestrator.backends import Workplace, cluster_address, make_backend
 from orchestrator.callbacks.base import Observer, Observers, SweepSummary
 from orchestrator.callbacks.progress import Progress
 from orchestrator.driver import Driver
@@ -70,6 +71,8 @@ def run(
         A backbone cannot be had.
     """
     started = time.monotonic()
+    if options.backend == "ray":
+        options = replace(options, address=cluster_address(options.address))
     audience = Observers(_default_observers(plan, run_dir, options) if observers is None else observers)
     weights = resolve_weights(plan)
     origin = provenance(plan, weights)

@@ -1,9 +1,17 @@
 """Where trials run: in this process (`inline`) or on Ray (`ray_tune`)."""
 
+import os
+import re
+import socket
+
 from orchestrator.backends.base import Backend, Workplace
+from orchestrator.errors import PlanError
 from orchestrator.options import Backend as BackendName
 
-__all__ = ["Backend", "Workplace", "make_backend"]
+__all__ = ["Backend", "Workplace", "cluster_address", "make_backend"]
+
+REACHABLE_S = 5.0
+"""Ray itself tries for minutes before it says that nobody answers."""
 
 
 def make_backend(name: BackendName, *, address: str | None = None, verbose: bool = False) -> Backend:
@@ -15,3 +23,24 @@ def make_backend(name: BackendName, *, address: str | None = None, verbose: bool
     from orchestrator.backends.ray_tune import RayTuneBackend  # noqa: PLC0415
 
     return RayTuneBackend(address=address, verbose=verbose)
+
+
+def cluster_address(given: str | None) -> str | None:
+    """Return the address of the cluster to use: the one given, else `RAY_ADDRESS` (set within a Ray job), else None.
+
+    Raises
+    ------
+    PlanError
+        Nobody listens at a host:port.
+    """
+    address = given or os.environ.get("RAY_ADDRESS") or None
+    if address in {None, "local"}:
+        return None
+    place = re.fullmatch(r"(?P<host>[^:/]+):(?P<port>\d+)", address)
+    if place:
+        try:
+            socket.create_connection((place["host"], int(place["port"])), timeout=REACHABLE_S).close()
+        except (OSError, OverflowError) as err:
+            source = "--address" if given else "RAY_ADDRESS"
+            raise PlanError(f"{source} {address}: nobody answers there: {err}") from err
+    return address

@@ -108,6 +108,35 @@ def test_a_draw_whose_worker_dies_runs_once_more_and_then_fails(tmp_path):
 
 
 @pytest.mark.ray
+def test_a_draw_that_hangs_in_c_code_ends_with_its_worker(tmp_path):
+    detectors = f"""
+  stuck: {{class: "{KILLERS}:HangingInC"}}
+  good: {{class: "{FAKES}:InstantNormal"}}
+"""
+    plan, series = plan_of(tmp_path, detectors, QUICK)
+    code, rows = run_sweep(plan, series, tmp_path / "run", backend="ray")
+    seen = Counter((row["detector"], row["status"], row["attempts"]) for row in rows.values())
+    assert 1 == code
+    assert {("stuck", "timeout", 1): 2, ("good", "ok", 1): 4} == seen
+
+
+@pytest.mark.ray
+def test_a_cluster_of_two_nodes_gives_the_same_rows(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    plan, series = plan_of(tmp_path, SEARCHED)
+    _, inline = run_sweep(plan, series, tmp_path / "inline", backend="inline")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        code, rows = run_sweep(plan, series, tmp_path / "run", backend="ray", address=cluster.address)
+    finally:
+        cluster.shutdown()
+    assert 0 == code
+    assert comparable(inline) == comparable(rows)
+
+
+@pytest.mark.ray
 def test_a_run_folder_holds_its_layout_and_nothing_of_tune(everything):
     _, run, _, _ = everything("ray")
     kept = {"manifest.json", "optuna.journal", "results.parquet", "rows.jsonl", "scores", "spec.yaml", "sweep.log"}

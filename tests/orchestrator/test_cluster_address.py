@@ -1,0 +1,38 @@
+"""Which cluster a sweep uses, and how soon it says that there is none."""
+
+import socket
+import time
+
+import pytest
+
+from orchestrator.backends import cluster_address
+from orchestrator.errors import PlanError
+
+
+@pytest.fixture(autouse=True)
+def no_job(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_without_an_address_ray_is_started_here():
+    assert cluster_address(None) is None
+    assert cluster_address("local") is None
+
+
+def test_within_a_ray_job_its_cluster_is_used(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert "auto" == cluster_address(None)
+
+
+def test_an_address_where_somebody_listens_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert address == cluster_address(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_where_nobody_answers_is_refused_in_seconds(address):
+    started = time.monotonic()
+    with pytest.raises(PlanError, match=f"--address {address}: nobody answers there"):
+        cluster_address(address)
+    assert time.monotonic() - started < 6
