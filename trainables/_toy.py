@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.scaling import LIMIT
 from trainables.data.series import NORMAL
 from trainables.data.windows import LabelledWindows, Windows
 
@@ -49,8 +50,9 @@ def make_toy(kind: ToyKind) -> Toy:
     spike
         The same noise; the last two steps are 20 higher.
     heavy
-        Noise with Student's t distribution of 1.5 degrees of freedom, thousands of spreads far out at
-        times; faults as in shift. Here scores need be finite only.
+        Noise with Student's t distribution of 1.5 degrees of freedom; faults as in shift. In three query
+        windows one channel ends a thousand, -1e6 and 1e6 spreads away: as far as scaling lets it.
+        Here scores need be finite only.
     constant
         As shift, with one channel that is 0 everywhere.
     """
@@ -60,6 +62,10 @@ def make_toy(kind: ToyKind) -> Toy:
     query = np.where(np.arange(60) % 3 == 2, 1 + np.arange(60) // 3 % 2, 0)
     fault = np.concatenate([support, reference, query])  # [N], 0 normal
     table = _planted(kind, fault, rng)
+    if kind == "heavy":
+        first = len(support) + len(reference)
+        for number, value in enumerate((1e3, -LIMIT, LIMIT)):
+            table[(first + 4 * number + 1) * LENGTH - 1, number] = value
     table.flags.writeable = False
     names = np.asarray([NORMAL, *FAULTS], dtype=np.str_)
     windows = LabelledWindows(
@@ -79,7 +85,7 @@ def make_toy(kind: ToyKind) -> Toy:
 def _planted(kind: ToyKind, fault: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return the table [N L, C] with each faulty window's channel raised."""
     size = (len(fault), LENGTH, CHANNELS)
-    noise = np.clip(rng.standard_t(1.5, size), -1e6, 1e6) if kind == "heavy" else rng.normal(size=size)
+    noise = np.clip(rng.standard_t(1.5, size), -LIMIT, LIMIT) if kind == "heavy" else rng.normal(size=size)
     steps, height = (2, SPIKE) if kind == "spike" else (LENGTH // 2, SHIFT)
     for number in (1, 2):
         noise[fault == number, -steps:, number - 1] += height

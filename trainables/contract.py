@@ -87,8 +87,11 @@ def _parsed(settings: list[str]) -> dict[str, Scalar]:
     parsed: dict[str, Scalar] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
-        value = yaml.safe_load(text) if equals else None
-        if not equals or not name or isinstance(value, list | dict):
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = []  # no plain value
+        if not equals or not name or not isinstance(value, Scalar):
             raise DetectorError(f"--settings takes name=value with a plain value, got {setting!r}")
         parsed[name] = value
     return parsed
