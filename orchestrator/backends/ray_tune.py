@@ -230,10 +230,11 @@ def _tuner(desk: _Desk, workplace: Workplace, interrupts: Interrupts, storage: P
         draw_timeout_s=workplace.draw_timeout_s,
     )
 
-    slots = workplace.slots  # not the whole workplace: this function travels with the class
+    # Plain numbers: this function travels with the class, and workers then import no package of the driver's.
+    bundles = {device: workplace.slots.request(gpu=device == "cuda") for device in ("cpu", "cuda")}
 
     def request(config: dict[str, str]) -> tune.PlacementGroupFactory:
-        return tune.PlacementGroupFactory([slots.request(gpu=config["device"] == "cuda")])
+        return tune.PlacementGroupFactory([bundles[config["device"]]])
 
     return tune.Tuner(
         tune.with_resources(trainable, request),
