@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from orchestrator.problems import Problems, found, unknown
 from orchestrator.space import KINDS, Dimension, kind_problem
 from orchestrator.yaml_source import KeyPath, Value
+from trainables.backbones import BUNDLED, PUBLISHED
 from trainables.errors import DetectorError
 from trainables.protocol import DetectorConfig, Labels, Scalar
 from trainables.registry import config_class, detector_entry, detector_names
@@ -92,6 +93,8 @@ def _read_one(name: str, entry: Value, base: Path, problems: Problems) -> Detect
     settings = _settings(entry, path, config, base, problems)
     space = _space(entry.get("space", {}), path, config, settings, problems)
     _check_values(config, settings, space, path, problems)
+    if "backbone" in config.model_fields:
+        _check_backbones(settings, space, path, problems)
     return DetectorSpec(class_path, detector.labels, detector.gpu, settings, space)
 
 
@@ -175,6 +178,23 @@ def _check_values(
         if entry.kind in {"uniform", "log_uniform"}:
             between = _between(entry)
             _construct(config, {**settings, **first, name: between}, {name: root}, space, path, problems)
+
+
+def _check_backbones(
+    settings: Mapping[str, Scalar], space: Mapping[str, Dimension], path: KeyPath, problems: Problems
+) -> None:
+    """Refuse backbones that are neither known names nor folders; nothing is resolved or downloaded here."""
+    named: dict[KeyPath, Scalar] = {}
+    if "backbone" in settings:
+        named[*path, "backbone"] = settings["backbone"]
+    if "backbone" in space:
+        root: KeyPath = (*path, "space", "backbone", space["backbone"].kind)
+        named |= {(*root, index): value for index, value in enumerate(space["backbone"].values)}
+    known = (BUNDLED, *PUBLISHED)
+    for place, name in named.items():
+        if isinstance(name, str) and name not in known and not Path(name).expanduser().is_dir():
+            hint = "no such folder; " if Path(name).is_absolute() else "a folder starts with ./ or /; "
+            problems.add(place, f"found {found(name)}; {hint}{unknown('backbone', name, known)}")
 
 
 def _between(dimension: Dimension) -> float:

@@ -30,7 +30,10 @@ def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
     """Return everything beside the table of cells, one statement a line."""
     spec = plan.spec
     cost = estimate(plan, series, slots)
-    lines = [_source_line(series[source.source_name]) for source in spec.sources]
+    lines = []
+    for source in spec.sources:
+        lines.append(_source_line(series[source.source_name]))
+        lines += [f"  {note}" for note in series[source.source_name].notes]
     lines += [
         f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
         _slot_line(machine, slots, plan),

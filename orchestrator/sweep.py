@@ -11,7 +11,7 @@ if __name__ == "__main__":
 import logging
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from orchestrator.errors import OrchestratorError, RunFolderError, SpecError
+from orchestrator.new_run import made, new_run
 from orchestrator.options import Backend, RunOptions
 from orchestrator.plan import make_plan
 from orchestrator.plan_view import print_plan
@@ -61,7 +62,7 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
     try:
         _refuse_combinations(options, spec=spec, output=output, overrides=overrides)
         checked = load_spec(_spec_path(spec, resume), overrides=overrides or [], data=data)
-        run_dir = resume or _new_folder(checked, output)
+        run_dir = resume or new_run(checked.name, output)
         code = _run(_extended(checked, extend), run_dir, options, console, dry_run=dry_run)
     except (OrchestratorError, TrainablesError) as err:
         sys.stderr.write(f"{err}\n")
@@ -83,9 +84,8 @@ def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, 
         return 0
     from orchestrator.engine import run  # noqa: PLC0415  (a dry run needs no engine)
 
-    if not options.resume:
-        _make_folder(run_dir)
-    return run(plan, series, run_dir, options)
+    with nullcontext() if options.resume else made(run_dir):
+        return run(plan, series, run_dir, options)
 
 
 def _load(spec: SweepSpec) -> Mapping[str, LabelledSeries]:
@@ -125,35 +125,6 @@ def _spec_path(spec: Path | None, resume: Path | None) -> Path:
 def _extended(spec: SweepSpec, more: int) -> SweepSpec:
     search = spec.search.model_copy(update={"candidates": spec.search.candidates + more})
     return spec.model_copy(update={"search": search})
-
-
-def _new_folder(spec: SweepSpec, output: Path | None) -> Path:
-    """Return the run folder of a new sweep, absolute, not made yet.
-
-    Raises
-    ------
-    RunFolderError
-        It exists and is not empty, or is a file.
-    """
-    if output is None:
-        return (Path("runs") / f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}").absolute()
-    if output.exists() and not output.is_dir():
-        raise RunFolderError(f"--output {output}: is a file; give a new or empty folder")
-    if output.is_dir() and any(output.iterdir()):
-        raise RunFolderError(f"--output {output}: is not empty; give a new folder, or --resume {output} to go on in it")
-    return output.absolute()
-
-
-def _make_folder(run_dir: Path) -> None:
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        probe = run_dir / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as err:
-        raise RunFolderError(
-            f"{run_dir}: cannot be written: {err.strerror}; choose another place with --output"
-        ) from err
 
 
 if __name__ == "__main__":

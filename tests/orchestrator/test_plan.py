@@ -144,3 +144,8 @@ def view(plan, series) -> str:
 )
 def test_the_plan_says(spec, series, overrides: list[str], line: str):
     assert line in view(make_plan(spec(*overrides), series), series)
+
+
+def test_the_plan_shows_what_reading_changed(spec, series):
+    noted = {"simulated": replace(series["simulated"], notes=("3 infinite values were set to missing.",))}
+    assert "  3 infinite values were set to missing." in view(make_plan(spec(), noted), noted)

@@ -110,6 +110,14 @@ BROKEN = [
     ("log from below 0", detector("space: {gain: {log_uniform: [-1, 1]}}"), "5:74", "needs a low end above 0"),
     ("fraction in whole numbers", detector("space: {choice: {int_uniform: [1, 2.5]}}"), "5:76", "takes whole numbers"),
     ("fractions for a whole parameter", detector("space: {choice: {uniform: [1, 9]}}"), "5:72", "must be a whole"),
+    # MOMENT
+    ("fp16", BASE + "  moment_lora: {precision: fp16}", "5:28", "fp16 is refused"),
+    ("rank 0", BASE + "  moment_lora: {rank: 0}", "5:23", "detectors.moment_lora.rank: found 0; must be at least 1"),
+    ("rank 0 among others", BASE + "  moment_lora: {space: {rank: {choice: [0, 4]}}}", "5:41", "choice[0]: found 0"),
+    ("rank 0 at an end", BASE + "  moment_lora: {space: {rank: {int_uniform: [0, 4]}}}", "5:46", "must be at least 1"),
+    ("backbone", BASE + "  moment_zero_shot: {backbone: bundeld}", "5:32", "did you mean bundled?"),
+    ("searched backbone", BASE + "  moment_lora: {space: {backbone: {choice: [x]}}}", "5:45", "unknown backbone"),
+    ("folder of a backbone", BASE + "  moment_lora: {backbone: ./none}", "5:27", "no such folder"),
 ]  # fmt: skip
 
 

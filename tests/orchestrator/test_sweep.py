@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from orchestrator.errors import PlanError
+from orchestrator.new_run import made
 from orchestrator.sweep import app
 
 FAKES = "tests.fakes.detectors"
@@ -148,3 +150,26 @@ def read_only(tmp_path: Path):
 def test_a_read_only_disk_is_one_message(sweep, read_only: Path):
     message = one_message(sweep("good.yaml", "--quiet", "--output", str(read_only / "run")))
     assert "cannot be written: Read-only file system; choose another place with --output" in message
+
+
+def refuse(run_dir: Path, *, writing: str | None = None) -> None:
+    """Make a run folder, write a file in it if asked for, then refuse to start."""
+    with made(run_dir):
+        if writing is not None:
+            (run_dir / writing).touch()
+        raise PlanError("planted")
+
+
+def test_a_refused_start_leaves_no_folder_behind(tmp_path: Path):
+    with pytest.raises(PlanError):
+        refuse(tmp_path / "runs" / "one")
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_refused_start_keeps_what_was_there_or_was_written(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(PlanError):
+        refuse(tmp_path / "mine")
+    with pytest.raises(PlanError):
+        refuse(tmp_path / "new", writing="rows.jsonl")
+    assert {"mine", "new"} == {path.name for path in tmp_path.iterdir()}
