@@ -50,8 +50,9 @@ def _backbones(cell: Cell) -> set[str]:
     field = config_class(cell.detector, cell.class_path).model_fields.get("backbone")
     if field is None:
         return set()
-    searched = getattr(cell.space.get("backbone"), "choice", ())
-    return {str(name) for name in searched} or {str(cell.settings.get("backbone", field.default))}
+    dimension = cell.space.get("backbone")
+    names = (cell.settings.get("backbone", field.default),) if dimension is None else dimension.values
+    return {str(name) for name in names}
 
 
 def _resolved(folder: Path) -> ResolvedWeights:
