@@ -22,6 +22,21 @@ LEAST_STORE_MB = 256
 
 
 @contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables within the block, for this process and those it starts there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, verbose: bool = False) -> Iterator[Slots]:
     """Connect to Ray within the block and give the slots of what is there.
 
@@ -37,7 +52,7 @@ def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, ver
     threads = _thread_variables(workplace.slots.threads)
     try:
         if address is None:
-            with _set_for_children({**threads, "PYTHONPATH": _python_path(), **_QUIET}):
+            with environment({**threads, "PYTHONPATH": _python_path(), **_QUIET}):
                 ray.init(
                     address="local",  # never somebody else's Ray that happens to run here
                     num_cpus=workplace.machine.cpus,
@@ -106,21 +121,6 @@ def _store_bytes(workplace: Workplace) -> int:
 
 def _first_line(err: BaseException) -> str:
     return (str(err).strip().splitlines() or [type(err).__name__])[0]
-
-
-@contextmanager
-def _set_for_children(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables that processes started within the block inherit."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def run_checks(subject: Subject) -> Iterator[CheckResult]:
             check.run(subject)
         except (MissingPackageError, WeightsError):
             raise
-        except Exception as err:
+        except Exception as err:  # whatever a detector raises is what the check found
             kind = "" if isinstance(err, DetectorError) else f"{type(err).__name__}: "
             yield CheckResult(check.name, check.meaning, kind + " ".join(str(err).split()) or type(err).__name__)
         else:

@@ -18,7 +18,7 @@ from trainables.data.series import LabelledSeries
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import DetectorError, DrawTimeoutError, NonFiniteError, ProtocolError
 from trainables.metrics import compute_metrics
-from trainables.protocol import Detector, FaultClassifier, FitFacts, TrialResources
+from trainables.protocol import Detector, FaultClassifier, TrialResources
 from trainables.registry import build_detector
 from trainables.thresholds import choose_threshold
 from trainables.trial import (
@@ -42,7 +42,7 @@ def run_trial(
     A selection draw is judged where `settings.select_on` says, a report draw on the test part.
     `resources.seed` is replaced by the seed of the request.
     """
-    memory = _PeakMemory()
+    memory = _PeakMemory(on_gpu=resources.device == "cuda")
     try:
         with memory:
             outcome = _run(request, settings, series, replace(resources, seed=request.seed))
@@ -52,7 +52,7 @@ def run_trial(
         outcome = _failure("oom", err)
     except Exception as err:  # the trial boundary: whatever a detector raises becomes a row
         outcome = _failure("oom" if type(err).__name__ == "OutOfMemoryError" else "failed", err)
-    return replace(outcome, peak_host_mb=memory.peak_mb, peak_device_mb=_peak_device_mb(resources))
+    return replace(outcome, peak_host_mb=memory.peak_mb, peak_device_mb=memory.peak_device_mb)
 
 
 def _run(
@@ -69,11 +69,16 @@ def _run(
 
     started = time.perf_counter()
     detector = build()
+    on_support = request.phase == "select" and settings.select_on == "support_cv"
+    if on_support and detector.labels != "all":
+        raise ProtocolError(
+            f"select_on: support_cv needs a detector that sees fault labels; {request.detector} does not"
+        )
     detector.fit(visible_support(detector, support), parts.reference)
     fitted = time.perf_counter()
-    on_support = request.phase == "select" and settings.select_on == "support_cv"
-    needs_support_scores = on_support or settings.threshold.rule == "support_f1"
-    support_scores = _out_of_fold(build, support, parts.reference) if needs_support_scores else None
+    # a detector that sees no fault labels has no reason to spend them on its threshold
+    wants_support = on_support or (settings.threshold.rule == "support_f1" and detector.labels == "all")
+    support_scores = _out_of_fold(build, support, parts.reference) if wants_support else None
     reference_scores = _scores(detector, parts.reference)
     threshold, rule = choose_threshold(
         settings.threshold,
@@ -82,13 +87,14 @@ def _run(
         support_scores=support_scores,
         support_y=support.y,
     )
-    query = support if on_support else parts.test if request.phase == "report" else parts.validation
-    if on_support and support_scores is None:
-        raise ProtocolError(f"select_on: support_cv needs out-of-fold scores, which {request.detector} does not have")
-    values = support_scores if on_support and support_scores is not None else _scores(detector, query)
-    scores = _window_scores(series, query, values, detector if not on_support else None)
+    if on_support and support_scores is not None:
+        query = support
+        scores = _window_scores(series, query, support_scores, None)
+    else:
+        query = parts.test if request.phase == "report" else parts.validation
+        scores = _window_scores(series, query, _scores(detector, query), detector)
     scored = time.perf_counter()
-    facts = detector.facts if isinstance(detector.facts, FitFacts) else FitFacts()
+    facts = detector.facts
     return TrialOutcome(
         status="ok",
         metrics=compute_metrics(scores, threshold, series.step_s),
@@ -140,16 +146,9 @@ def _scores(detector: Detector, windows: Windows) -> NDArray[np.float32]:
     return rounded
 
 
-def _out_of_fold(
-    build: Callable[[], Detector], support: LabelledWindows, reference: Windows
-) -> NDArray[np.float32] | None:
-    """Return a score for every support window from a detector that did not see its event or its neighbours.
-
-    None for detectors that see no fault labels: they have no reason to spend them.
-    """
-    if build().labels != "all":
-        return None
-    events = len(np.unique(support.event[support.y == 1]))
+def _out_of_fold(build: Callable[[], Detector], support: LabelledWindows, reference: Windows) -> NDArray[np.float32]:
+    """Return a score for every support window from a detector that did not see its event or its neighbours."""
+    events = _events(support)
     if events < 2 or (support.y == 0).sum() < 2:
         raise ProtocolError(
             f"out-of-fold support scores need two faults and two normal windows; "
@@ -200,9 +199,7 @@ def _ledger(
 ) -> LabelLedger:
     spends_validation = settings.select_on == "validation" and (request.searched or request.phase == "select")
     return LabelLedger(
-        shots_used=len(np.unique(support.event[support.y == 1]))
-        if settings.few_shot.unit == "events"
-        else len(support),
+        shots_used=_events(support) if settings.few_shot.unit == "events" else len(support),
         support_windows=len(support),
         support_normal_windows=int((support.y == 0).sum()),
         support_events=_events(support),
@@ -211,7 +208,7 @@ def _ledger(
         validation_events=_events(parts.validation) if spends_validation else 0,
         test_windows=len(query),
         test_events=_events(query),
-        prevalence=float(query.y.mean()) if len(query) else 0.0,
+        prevalence=float(query.y.mean()),
         pool_share=len(support) / len(parts.pool),
     )
 
@@ -225,26 +222,24 @@ def _failure(status: Status, err: BaseException) -> TrialOutcome:
     return TrialOutcome(status=status, reason=reason, trace="".join(traceback.format_exception(err)))
 
 
-def _peak_device_mb(resources: TrialResources) -> float | None:
-    if resources.device == "cpu":
-        return None
-    import torch  # noqa: PLC0415  (baselines run without it)
-
-    return float(torch.cuda.max_memory_allocated()) / 2**20
-
-
 class _PeakMemory:
-    """Resident memory of this process, sampled while the block runs."""
+    """Resident memory of this process, sampled while the block runs, and the allocator's peak on a GPU."""
 
     interval_s = 0.05
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_gpu: bool) -> None:
         self.peak_mb = 0.0
+        self.peak_device_mb: float | None = None
+        self._on_gpu = on_gpu
         self._done = Event()
         self._process = psutil.Process()
         self._thread = Thread(target=self._sample, daemon=True, name="peak-memory")
 
     def __enter__(self) -> Self:
+        if self._on_gpu:
+            import torch  # noqa: PLC0415  (baselines run without it)
+
+            torch.cuda.reset_peak_memory_stats()  # a reused process would report its largest draw for all
         self._thread.start()
         return self
 
@@ -253,6 +248,10 @@ class _PeakMemory:
     ) -> None:
         self._done.set()
         self._thread.join()
+        if self._on_gpu:
+            import torch  # noqa: PLC0415
+
+            self.peak_device_mb = torch.cuda.max_memory_allocated() / 2**20
 
     def _sample(self) -> None:
         while True:

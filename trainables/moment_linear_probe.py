@@ -41,10 +41,9 @@ class MomentLinearProbe:
         """
         from trainables._linear_head import fit_head  # noqa: PLC0415
         from trainables._moment_features import fit_features  # noqa: PLC0415
-
-        require_both_classes(support)
         from trainables._torch import torch_session  # noqa: PLC0415  (torch is slow to import)
 
+        require_both_classes(support)
         with torch_session(self.resources):
             backbone, how = self._backbone(support.length)
             self.features_ = fit_features(

@@ -6,7 +6,6 @@ driver's assignments, a scheduler passes each report on and stops a trial after 
 """
 
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from ray.tune.search import Searcher
 
 from orchestrator.assignments import Assignment
 from orchestrator.backends.base import Workplace
-from orchestrator.cluster import connected
+from orchestrator.cluster import connected, environment
 from orchestrator.driver import Driver
 from orchestrator.errors import OrchestratorError
 from orchestrator.interrupts import Interrupts
@@ -212,7 +211,7 @@ class RayTuneBackend:
             interrupts.install()  # ray.init took SIGTERM for itself
             workplace = replace(workplace, slots=slots)
             desk = _Desk(driver, workplace)
-            with _environment(SETTINGS), tempfile.TemporaryDirectory(prefix="sweep-tune-") as storage:
+            with environment(SETTINGS), tempfile.TemporaryDirectory(prefix="sweep-tune-") as storage:
                 try:
                     _tuner(desk, workplace, interrupts, Path(storage), verbose=self._verbose).fit()
                 except _StopTune:
@@ -267,18 +266,3 @@ def _why_lost(error: str, *, hung: bool) -> tuple[Status, str, bool]:
     if "RayTaskError" in error or "Traceback" in error:
         return "failed", f"the worker broke: {error.strip().splitlines()[-1]}", False
     return "failed", "the worker died", True
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables within the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

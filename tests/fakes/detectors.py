@@ -78,3 +78,9 @@ class Slow(Instant):
     def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
         time.sleep(0.2)
         return super().fit(support, reference)
+
+
+class FactsOfAnotherKind(Instant):
+    @property
+    def facts(self) -> FitFacts:
+        return {"trainable_parameters": 1}  # type: ignore[return-value]

@@ -77,6 +77,20 @@ def test_support_cv_judges_on_the_support_set_and_spends_no_validation_label(ser
     assert 0 == outcome.ledger.validation_labels
 
 
+def test_support_cv_refuses_a_detector_that_sees_no_fault_labels(series):
+    settings = settings_of(select_on="support_cv")
+    outcome = outcome_of(series, "InstantNormal", phase="select", draw=0, settings=settings)
+    assert "failed" == outcome.status
+    assert "support_cv needs a detector that sees fault labels" in outcome.reason
+
+
+def test_a_detector_without_fault_labels_takes_its_threshold_from_the_reference_under_support_f1(series):
+    settings = settings_of(threshold=ThresholdSettings(rule="support_f1", quantile=0.8))
+    outcome = outcome_of(series, "InstantNormal", settings=settings)
+    assert "ok" == outcome.status, outcome.reason
+    assert outcome.threshold_rule.startswith("reference_quantile 0.8")
+
+
 def test_the_best_f1_of_the_support_set_is_a_threshold_rule(series):
     settings = settings_of(threshold=ThresholdSettings(rule="support_f1"))
     outcome = outcome_of(series, settings=settings)
@@ -108,6 +122,7 @@ def test_a_zero_shot_draw_does_not_depend_on_any_label(series):
         ("ReturningNan", "failed", "NonFiniteError"),
         ("ReturningWrongShape", "failed", "DetectorError: score returned shape"),
         ("MemoryHungry", "oom", "MemoryError"),
+        ("FactsOfAnotherKind", "failed", "AttributeError"),
     ],
 )
 def test_a_failure_is_a_status_and_a_reason_and_never_a_score(series, detector, status, reason):
