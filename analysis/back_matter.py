@@ -64,7 +64,8 @@ def costs(found: Findings, folder: Path) -> Iterator[Section]:
                 partial(cost.paper, drawn, metric_title(found.metric)), part_of_name(found, source),
             )  # fmt: skip
     columns = {"source": "source", "detector": "detector", "shots": "shots", "fit_seconds": "fit (s)",
-               "score_seconds": "score (s)", "total_hours": "all draws (h)", "peak_host_mb": "peak memory (MB)",
+               "threshold_seconds": "threshold (s)", "score_seconds": "score (s)",
+               "total_hours": "all draws (h)", "peak_host_mb": "peak memory (MB)",
                "peak_device_mb": "peak device memory (MB)", "trainable_parameters": "trainable parameters"}  # fmt: skip
     yield Section(
         "cost", "Cost", "What a score costs",

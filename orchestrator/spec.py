@@ -130,7 +130,9 @@ class SweepSpec(SweepKeys):
     def evaluation(self, source: DataSettings | str) -> EvaluationSettings:
         """Return what `run_trial` needs to know for one source (or its name)."""
         data = self.source(source) if isinstance(source, str) else source
-        return EvaluationSettings(data, self.split, self.few_shot, self.threshold, self.search.select_on)
+        return EvaluationSettings(
+            data, self.split, self.few_shot, self.threshold, self.search.select_on, self.objective.metric
+        )
 
     def dump(self) -> dict[str, Value]:
         """Return plain values that `load_spec` reads back to an equal spec."""

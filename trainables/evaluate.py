@@ -11,13 +11,13 @@ from typing import Self
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from trainables.data import Parts, audit, draw_support, prepare
 from trainables.data.series import LabelledSeries
 from trainables.data.windows import LabelledWindows, Windows
-from trainables.errors import DetectorError, DrawTimeoutError, NonFiniteError, ProtocolError
-from trainables.metrics import compute_metrics
+from trainables.errors import DrawTimeoutError, ProtocolError
+from trainables.held_out import HeldOutScores, checked_scores, held_out_scores, why_not_held_out
+from trainables.metrics import METRICS, compute_metrics
 from trainables.protocol import Detector, FaultClassifier, TrialResources
 from trainables.registry import build_detector
 from trainables.thresholds import choose_threshold
@@ -29,9 +29,6 @@ from trainables.trial import (
     TrialRequest,
     WindowScores,
 )
-
-SUPPORT_FOLDS = 3
-"""Folds of out-of-fold support scores: few, since every fold is one more fit."""
 
 
 def run_trial(
@@ -69,45 +66,74 @@ def _run(
 
     started = time.perf_counter()
     detector = build()
-    on_support = request.phase == "select" and settings.select_on == "support_cv"
-    if on_support and detector.labels != "all":
-        raise ProtocolError(
-            f"select_on: support_cv needs a detector that sees fault labels; {request.detector} does not"
-        )
     detector.fit(visible_support(detector, support), parts.reference)
     fitted = time.perf_counter()
-    # a detector that sees no fault labels has no reason to spend them on its threshold
-    wants_support = on_support or (settings.threshold.rule == "support_f1" and detector.labels == "all")
-    support_scores = _out_of_fold(build, support, parts.reference) if wants_support else None
-    reference_scores = _scores(detector, parts.reference)
+    held_out, note = _cross_fit(request, settings, detector, build, support, parts.reference)
     threshold, rule = choose_threshold(
         settings.threshold,
-        reference_scores=reference_scores,
+        reference_scores=checked_scores(detector, parts.reference) if held_out is None else held_out.reference,
         spacing_s=_spacing_s(parts.reference),
-        support_scores=support_scores,
+        support_scores=None if held_out is None else held_out.support,
         support_y=support.y,
     )
-    if on_support and support_scores is not None:
+    decided = time.perf_counter()
+    if _judged_on_support(request, settings) and held_out is not None:
         query = support
-        scores = _window_scores(series, query, support_scores, None)
+        scores = _window_scores(series, query, held_out.support, None)
     else:
         query = parts.test if request.phase == "report" else parts.validation
-        scores = _window_scores(series, query, _scores(detector, query), detector)
+        scores = _window_scores(series, query, checked_scores(detector, query), detector)
     scored = time.perf_counter()
     facts = detector.facts
     return TrialOutcome(
         status="ok",
         metrics=compute_metrics(scores, threshold, series.step_s),
         threshold=threshold,
-        threshold_rule=rule,
+        threshold_rule=rule + note,
         ledger=_ledger(request, settings, parts, support, query),
         scores=scores,
         fit_seconds=fitted - started,
-        score_seconds=scored - fitted,
+        threshold_seconds=decided - fitted,
+        score_seconds=scored - decided,
         micro_batch=facts.micro_batch,
         trainable_parameters=facts.trainable_parameters,
         effective_scale=facts.effective_scale,
     )
+
+
+def _judged_on_support(request: TrialRequest, settings: EvaluationSettings) -> bool:
+    return request.phase == "select" and settings.select_on == "support_cv"
+
+
+def _cross_fit(
+    request: TrialRequest,
+    settings: EvaluationSettings,
+    detector: Detector,
+    build: Callable[[], Detector],
+    support: LabelledWindows,
+    reference: Windows,
+) -> tuple[HeldOutScores | None, str]:
+    """Return out-of-fold scores if the draw needs them and allows them, and a note for the threshold's rule.
+
+    They cost a few more fits, so a selection draw whose objective needs no threshold goes without.
+    """
+    learns_faults = detector.labels == "all"
+    judged = _judged_on_support(request, settings)
+    if judged and not learns_faults:
+        raise ProtocolError(
+            f"select_on: support_cv needs a detector that sees fault labels; {request.detector} does not"
+        )
+    if not learns_faults:
+        return None, ""
+    if request.phase == "select" and not judged and not METRICS[settings.objective].needs_threshold:
+        return None, ", in sample (the objective needs no threshold)"
+    by_support = settings.threshold.rule == "support_f1"
+    why_not = why_not_held_out(support)
+    if why_not is None:
+        return held_out_scores(build, support, reference), "" if by_support else ", out of fold"
+    if judged or by_support:
+        raise ProtocolError(f"no out-of-fold scores: {why_not}")
+    return None, f", in sample ({why_not})"
 
 
 def visible_support(detector: Detector, support: LabelledWindows) -> LabelledWindows:
@@ -131,38 +157,6 @@ def _prepared(series: LabelledSeries, settings: EvaluationSettings, fold: int) -
 _PREPARED_MAX = 4
 _PREPARED: dict[tuple[int, int, str, str], tuple[LabelledSeries, Parts]] = {}
 """The series is kept beside its parts, so that its id is not given to another one."""
-
-
-def _scores(detector: Detector, windows: Windows) -> NDArray[np.float32]:
-    """Return checked scores [N], rounded to the precision of the score file."""
-    plain = windows.unlabelled() if isinstance(windows, LabelledWindows) else windows
-    values = np.asarray(detector.score(plain), dtype=np.float64)
-    if values.shape != (len(windows),):
-        raise DetectorError(f"score returned shape {values.shape}, expected ({len(windows)},)")
-    rounded = values.astype(np.float32)
-    if not np.isfinite(rounded).all():
-        bad = int((~np.isfinite(rounded)).sum())
-        raise NonFiniteError(f"{bad} of {len(windows)} scores are NaN or infinite")
-    return rounded
-
-
-def _out_of_fold(build: Callable[[], Detector], support: LabelledWindows, reference: Windows) -> NDArray[np.float32]:
-    """Return a score for every support window from a detector that did not see its event or its neighbours."""
-    events = _events(support)
-    if events < 2 or (support.y == 0).sum() < 2:
-        raise ProtocolError(
-            f"out-of-fold support scores need two faults and two normal windows; "
-            f"this draw has {events} and {(support.y == 0).sum()}"
-        )
-    neighbourhood = support.ends // (4 * support.length)
-    groups = np.where(support.y == 1, support.event, -1 - neighbourhood)
-    splitter = StratifiedGroupKFold(n_splits=min(SUPPORT_FOLDS, events))
-    values = np.full(len(support), np.nan, dtype=np.float32)
-    for train, held_out in splitter.split(support.ends, support.y, groups):
-        detector = build()
-        detector.fit(support.take(train), reference)
-        values[held_out] = _scores(detector, support.take(held_out))
-    return values
 
 
 def _spacing_s(windows: Windows) -> float:

@@ -19,6 +19,7 @@ class EvaluationSettings:
     """How a source is cut, drawn from and judged: the same for every detector of a sweep.
 
     `select_on` is where a selection draw is scored: the validation part, or out-of-fold on the support set.
+    `objective` is the metric that the search looks at: one that needs a threshold makes selection draws pay for it.
     """
 
     data: DataSettings
@@ -26,6 +27,7 @@ class EvaluationSettings:
     few_shot: FewShotSettings
     threshold: ThresholdSettings
     select_on: Literal["validation", "support_cv"] = "validation"
+    objective: str = "average_precision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class TrialOutcome:
     ledger: LabelLedger | None = None
     scores: WindowScores | None = None
     fit_seconds: float | None = None
+    threshold_seconds: float | None = None
     score_seconds: float | None = None
     peak_host_mb: float | None = None
     peak_device_mb: float | None = None

@@ -77,7 +77,7 @@ class CellTally:
             self._report[draw] = number
         if status != "ok":
             return 0.0
-        parts = [row.get(name) for name in ("fit_seconds", "score_seconds")]
+        parts = [row.get(name) for name in ("fit_seconds", "threshold_seconds", "score_seconds")]
         spent = sum(float(part) for part in parts if isinstance(part, int | float))
         self.timed += 1
         self.seconds += spent

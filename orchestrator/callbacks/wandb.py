@@ -33,7 +33,10 @@ EXIT_SECONDS = 10.0
 INTERRUPTED_SECONDS = 3.0
 """The same after Ctrl-C or SIGTERM: whoever stops a sweep wants it to stop."""
 
-LOGGED = ("threshold", "fit_seconds", "score_seconds", "peak_host_mb", "peak_device_mb", "support_events", "prevalence")
+LOGGED = (
+    "threshold", "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
+    "support_events", "prevalence",
+)  # fmt: skip
 """Fixed columns that are logged with each draw, beside the metrics."""
 
 Mode = Literal["online", "offline"]

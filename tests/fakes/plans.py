@@ -62,7 +62,7 @@ def make_result(
         "sweep": "tiny", "phase": trial.phase, "detector": cell.detector, "source": cell.source, "fold": cell.fold,
         "shots": cell.shots, "unit": "windows", "draw": draw, "trial": trial.id, "status": status, "reason": reason,
         "attempts": 1, "seed": 1, "simulated": True, "fingerprint": "f00d", "schema_version": SCHEMA_VERSION,
-        "fit_seconds": seconds, "score_seconds": 0.0, METRIC: value,
+        "fit_seconds": seconds, "threshold_seconds": 0.0, "score_seconds": 0.0, METRIC: value,
         **{f"param.{name}": setting for name, setting in trial.parameters.items()},
     }  # fmt: skip
     return row

@@ -189,7 +189,8 @@ def _row(
         "trial": f"{_number(phase, identity, draw if phase == 'report' else 0):012x}"[:12],
         "status": status, "reason": reason, "attempts": 1, "seed": _number(identity, draw) % 2**31,
         "searched": searched, "select_on": "validation", "seeds": sweep.seeds,
-        "fit_seconds": 0.02 * (1 + shots / 20), "score_seconds": 0.05, "peak_host_mb": 400.0 + shots,
+        "fit_seconds": 0.02 * (1 + shots / 20), "threshold_seconds": 0.0, "score_seconds": 0.05,
+        "peak_host_mb": 400.0 + shots,
         "simulated": sweep.simulated, "fingerprint": "f00dfeed", "schema_version": SCHEMA_VERSION,
         **identity,
     }  # fmt: skip

@@ -98,6 +98,27 @@ def test_the_best_f1_of_the_support_set_is_a_threshold_rule(series):
     assert outcome.threshold_rule.startswith("support_f1")
 
 
+@pytest.mark.parametrize(
+    ("phase", "objective", "ending"),
+    [
+        ("report", "average_precision", ", out of fold"),
+        ("select", "f1", ", out of fold"),
+        ("select", "average_precision", ", in sample (the objective needs no threshold)"),
+    ],
+)
+def test_the_threshold_of_a_detector_that_saw_faults_is_out_of_fold_where_it_counts(series, phase, objective, ending):
+    outcome = outcome_of(series, phase=phase, settings=settings_of(objective=objective))
+    assert f"reference_quantile 0.8{ending}" == outcome.threshold_rule
+    assert outcome.threshold_seconds >= 0
+
+
+def test_a_support_set_too_small_for_folds_says_that_its_threshold_is_in_sample(series):
+    settings = settings_of(few_shot=FewShotSettings(shots=(0, 2)))
+    outcome = outcome_of(series, shots=2, settings=settings)
+    assert "ok" == outcome.status, outcome.reason
+    assert ", in sample (the support set has 1 faults and 1 normal stretches" in outcome.threshold_rule
+
+
 def test_a_zero_shot_draw_does_not_depend_on_any_label(series):
     """All fault labels of the support part are turned into normal: scores and threshold stay byte-equal."""
     parts = prepare(series, settings_of(), 0)
