@@ -21,13 +21,32 @@ UNIT = "draws x events"
 
 
 def crossed_mean(
-    table: ArrayLike, *, rng: np.random.Generator, level: float = 0.95, resamples: int = RESAMPLES
+    table: ArrayLike,
+    fold: ArrayLike | None = None,
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
 ) -> Interval:
     """Return the crossed bootstrap interval of the mean of a table [D, M], e.g. 1 where a draw caught an event.
 
     Question: where is the mean over new draws *and* new faults of this kind?
     Unit of resampling: draws (rows) and events (columns), independently; a cell weighs the product of its counts.
     The tails are expanded for the smaller of D and M; n is that number.
+
+    Parameters
+    ----------
+    table : float [D, M]
+        A value for each draw and event.
+    fold : int [M], optional
+        Fold in which each event was tested: events are resampled inside their fold, the mean is the mean of the
+        folds' means, and M counts one event less for each fold after the first.
+    rng
+        Generator; one seed, one interval.
+    level
+        Nominal coverage.
+    resamples
+        B.
 
     Raises
     ------
@@ -41,16 +60,21 @@ def crossed_mean(
     cells = finite(table)
     if cells.ndim != 2:
         raise AnalysisError(f"a table of draws x events expected, got shape {cells.shape}")
-    events = cells.shape[1]
     if not cells.size:
         return Interval(None, None, None, level, 0, METHOD, UNIT, (Caution.NO_VALUES,))
-    weights = _resampled(events, resamples, rng)
-    return _interval(cells.mean(axis=1), cells @ weights.T / events, events, level, rng)
+    of_event = np.zeros(cells.shape[1]) if fold is None else np.asarray(fold)
+    values, events = [], []
+    for name in np.unique(of_event):
+        mine = cells[:, of_event == name]
+        weights = _with_observed(mine.shape[1], resamples, rng)
+        values.append(mine @ weights.T / mine.shape[1])
+        events.append(mine.shape[1])
+    return _interval(np.mean(values, axis=0), events, level, rng)
 
 
 def crossed_average_precision(
-    draws: Sequence[WindowScores],
-    opponent: Sequence[WindowScores] | None = None,
+    folds: Sequence[Sequence[WindowScores]],
+    opponents: Sequence[Sequence[WindowScores]] | None = None,
     *,
     rng: np.random.Generator,
     level: float = 0.95,
@@ -58,13 +82,16 @@ def crossed_average_precision(
 ) -> Interval:
     """Return the crossed bootstrap interval of mean average precision over draws, or of its paired difference.
 
-    Question and method: as `crossed_mean`. An event is resampled together with the normal windows nearest to it.
+    Question and method: as `crossed_mean`. An event is resampled together with the normal windows nearest to it,
+    inside its fold; a draw's value is its mean over folds. The folds of one draw were learned from overlapping
+    support parts, so that a fold's error is not independent of another's: with folds the interval speaks of
+    *these* support events.
 
     Parameters
     ----------
-    draws
-        Window scores of each draw [D], all on the same windows.
-    opponent
+    folds
+        Window scores of each draw [F][D]; within a fold all on the same windows, in every fold the same draws.
+    opponents
         Window scores of another detector on the same draws and windows; then the interval is of the difference.
     rng
         Generator; one seed, one interval.
@@ -76,23 +103,34 @@ def crossed_average_precision(
     Raises
     ------
     AnalysisError
-        The windows or the numbers of draws differ, or the test part has no event.
+        The windows or the numbers of draws differ, or a test part has no event.
     """
-    if not draws or (opponent is not None and len(opponent) != len(draws)):
-        raise AnalysisError(f"the same draws of both detectors expected, got {len(draws)} and {len(opponent or ())}")
+    others: Sequence[Sequence[WindowScores] | None] = [None] * len(folds) if opponents is None else opponents
+    sizes = {len(draws) for draws in [*folds, *(other for other in others if other is not None)]}
+    if len(others) != len(folds) or len(sizes) != 1 or 0 in sizes:
+        raise AnalysisError(f"the same draws in every fold and of both detectors expected, got {sorted(sizes)}")
+    values, events = [], []
+    for draws, other in zip(folds, others, strict=True):
+        unit = event_units(_same_windows([*draws, *(other or ())]))
+        weights = _with_observed(int(unit.max()) + 1, resamples, rng)
+        mine = _averages(draws, unit, weights)
+        values.append(mine if other is None else mine - _averages(other, unit, weights))
+        events.append(weights.shape[1])
+    return _interval(np.mean(values, axis=0), events, level, rng)
+
+
+def _same_windows(draws: Sequence[WindowScores]) -> WindowScores:
+    """Return the first of draws that were scored on the same windows."""
     first = draws[0]
-    for other in [*draws, *(opponent or ())]:
+    for other in draws:
         if not (np.array_equal(other.window_end, first.window_end) and np.array_equal(other.event, first.event)):
             raise AnalysisError("draws were scored on different windows; a crossed bootstrap needs the same ones")
-    unit = event_units(first)
-    events = int(unit.max()) + 1
-    weights = np.vstack([np.ones(events), _resampled(events, resamples, rng)])  # [1 + B, M]
+    return first
 
-    def averages(of: Sequence[WindowScores]) -> Floats:
-        return np.array([weighted_average_precision(draw.label, draw.score, unit, weights) for draw in of])
 
-    values = averages(draws) if opponent is None else averages(draws) - averages(opponent)  # [D, 1 + B]
-    return _interval(values[:, 0], values[:, 1:], events, level, rng)
+def _averages(draws: Sequence[WindowScores], unit: NDArray[np.integer], weights: Floats) -> Floats:
+    """Return average precision of each draw under each weighting of the events [D, 1 + B]."""
+    return np.array([weighted_average_precision(draw.label, draw.score, unit, weights) for draw in draws])
 
 
 def event_units(scores: WindowScores) -> NDArray[np.int64]:
@@ -157,17 +195,23 @@ def _resampled(units: int, resamples: int, rng: np.random.Generator) -> Floats:
     return rng.multinomial(units, np.full(units, 1 / units), size=resamples).astype(np.float64)
 
 
-def _interval(observed: Floats, replicates: Floats, events: int, level: float, rng: np.random.Generator) -> Interval:
-    """Return the interval from values by draw [D] and by draw and resample of events [D, B]."""
+def _with_observed(units: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """Return weights [1 + B, units]: as observed, then the resamples."""
+    return np.vstack([np.ones(units), _resampled(units, resamples, rng)])
+
+
+def _interval(values: Floats, events: Sequence[int], level: float, rng: np.random.Generator) -> Interval:
+    """Return the interval from values by draw [D, 1 + B], as observed first; events [F] of each fold."""
+    observed, replicates = values[:, 0], values[:, 1:]
     draws = len(observed)
-    smaller = min(draws, events)
+    smaller = min(draws, sum(events) - len(events) + 1)
     estimate = float(observed.mean())
     if smaller < 2:
         return Interval(estimate, None, None, level, smaller, METHOD, UNIT, (Caution.TOO_FEW,))
     weights = _resampled(draws, replicates.shape[1], rng) / draws  # [B, D]
-    values = (weights * replicates.T).sum(axis=1)
-    if np.ptp(values) <= SAME:
+    means = (weights * replicates.T).sum(axis=1)
+    if np.ptp(means) <= SAME:
         return Interval(estimate, None, None, level, smaller, METHOD, UNIT, (Caution.NO_VARIANCE,))
     tail = expanded_tail(smaller, level)
-    low, high = np.quantile(values, [tail, 1 - tail])
+    low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), level, smaller, METHOD, UNIT)

@@ -25,7 +25,10 @@ COUNTS = {
     "prevalence": "prevalence",
     "pool_share": "pool_share",
 }
-"""Row column -> column of `levels`, averaged over draws."""
+"""Row column -> column of `levels`, averaged over draws (and folds, but see `SUMMED`)."""
+
+SUMMED = ["test_windows", "test_events"]
+"""Added up over folds: every fold tests other faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
         `low` and `high` are NaN where no interval is given; `note` says why.
     """
     values = draw_values(report, metric)
-    counts = report.astype(dict.fromkeys(COUNTS, float)).groupby(GROUP, as_index=False)[list(COUNTS)].mean()
+    counts = _counts(report.merge(values[[*GROUP, "draw"]], on=[*GROUP, "draw"]))
     points = values.groupby(GROUP, as_index=False).agg(values=("value", list))
     frame = points.merge(counts.rename(columns=COUNTS), on=GROUP, how="left")
     bounded = is_share(metric)
@@ -91,6 +94,14 @@ def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
     frame["all_windows"] = frame["windows"] + frame["validation_windows"]
     frame["all_faults"] = frame["faults"] + frame["validation_faults"]
     return frame
+
+
+def _counts(report: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of `COUNTS` over draws at each point, folds averaged or summed."""
+    numbers = report.astype(dict.fromkeys(COUNTS, float))
+    how = {name: "sum" if name in SUMMED else "mean" for name in COUNTS}
+    by_draw = numbers.groupby([*GROUP, "draw"], as_index=False).agg(how)
+    return by_draw.groupby(GROUP, as_index=False)[list(COUNTS)].mean()
 
 
 def describe(values: np.ndarray, pool_share: float = 0.0, *, bounded: bool = True) -> Level:

@@ -23,25 +23,42 @@ WORK = 400_000
 def general_bounds(draws: Sequence[DrawScores], opponent: Sequence[DrawScores] | None = None) -> tuple[float, float]:
     """Return the bounds over new draws *and* new faults of a level or a paired difference; NaN where none is given.
 
-    None is given for one draw, one fault, several folds (their test parts differ) or unlike windows.
+    Folds are averaged inside a draw; draws that lack a fold or a partner are left out. None is given for one
+    draw, one fault or unlike windows.
     """
-    both = [*draws, *(opponent or ())]
-    if not draws or len({draw.fold for draw in both}) > 1:
+    mine, theirs = _by_fold(draws), None if opponent is None else _by_fold(opponent)
+    cells = [*mine.values(), *({} if theirs is None else theirs).values()]
+    common = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []
+    if not common or (theirs is not None and theirs.keys() != mine.keys()):
         return np.nan, np.nan
-    first: WindowScores = draws[0].scores
-    resamples = int(np.clip(WORK // max(len(first.score), 1), LEAST, MOST))
+    windows = sum(len(cell[common[0]].score) for cell in mine.values())
     try:
         interval = crossed_average_precision(
-            [draw.scores for draw in draws],
-            None if opponent is None else [draw.scores for draw in opponent],
+            _table(mine, common),
+            None if theirs is None else _table(theirs, common),
             rng=np.random.default_rng(0),
-            resamples=resamples,
+            resamples=int(np.clip(WORK // max(windows, 1), LEAST, MOST)),
         )
     except AnalysisError:  # unlike windows, or a test part without faults: the column stays empty
         return np.nan, np.nan
     if interval.low is None or interval.high is None:
         return np.nan, np.nan
     return interval.low, interval.high
+
+
+Folds = dict[int, dict[int, WindowScores]]
+"""Window scores by fold and draw."""
+
+
+def _by_fold(draws: Sequence[DrawScores]) -> Folds:
+    table: Folds = {}
+    for draw in sorted(draws, key=lambda draw: draw.fold):
+        table.setdefault(draw.fold, {})[draw.draw] = draw.scores
+    return table
+
+
+def _table(folds: Folds, draws: Sequence[int]) -> list[list[WindowScores]]:
+    return [[cell[draw] for draw in draws] for cell in folds.values()]
 
 
 def with_general_difference(sweep: Sweep, headlines: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -60,7 +77,4 @@ def with_general_difference(sweep: Sweep, headlines: pd.DataFrame, metric: str) 
 
 def _difference(sweep: Sweep, source: str, one: tuple[str, int], other: tuple[str, int]) -> tuple[float, float]:
     """Return the bounds of detector one minus the other, each named with its number of shots."""
-    mine = {draw.draw: draw for draw in cell_scores(sweep, source, *one)}
-    theirs = {draw.draw: draw for draw in cell_scores(sweep, source, *other)}
-    both = sorted(mine.keys() & theirs.keys())
-    return general_bounds([mine[draw] for draw in both], [theirs[draw] for draw in both])
+    return general_bounds(cell_scores(sweep, source, *one), cell_scores(sweep, source, *other))

@@ -35,7 +35,8 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
             table = table.merge(_means(sweep.report, name), on=["source", "detector", "shots"], how="left")
     table["planned"] = _planned(sweep, table)
     table["complete"] = _complete(sweep, table)
-    table = pd.concat([table, _caught(table)], axis=1)
+    table = table.merge(_caught(sweep.report), on=["source", "detector", "shots"], how="left")
+    table = pd.concat([table, _caught_bounds(table)], axis=1)
     table["role"] = [role(name) for name in table["detector"]]
     table["reference"] = [base_name(name) in REFERENCES for name in table["detector"]]
     return _per_shots(table.rename(columns={"shots": "own_shots"}), lower_is_better=sign(metric) < 0)
@@ -65,18 +66,21 @@ def _keys(table: pd.DataFrame) -> list[tuple[str, str, int]]:
     return list(table[["source", "detector", "shots"]].itertuples(index=False, name=None))
 
 
-def _caught(table: pd.DataFrame) -> pd.DataFrame:
-    """Return events caught (mean over draws) and their interval over events."""
-    recall = table["event_recall"] if "event_recall" in table else pd.Series(np.nan, index=table.index)
-    caught = recall * table["test_events"]
+def _caught(report: pd.DataFrame) -> pd.DataFrame:
+    """Return events caught at the deployed threshold: added over folds, mean over draws."""
+    point = ["source", "detector", "shots"]
+    recall = report["event_recall"].astype(float) if "event_recall" in report else np.nan
+    by_draw = report.assign(caught=recall * report["test_events"].astype(float))
+    return by_draw.groupby([*point, "draw"])["caught"].sum(min_count=1).groupby(point).mean().reset_index()
+
+
+def _caught_bounds(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the interval of events caught, over events."""
     bounds = [
         _bounds(number, events) if np.isfinite(number) and 0 < events < FEW_EVENTS else (np.nan, np.nan)
-        for number, events in zip(caught, table["test_events"], strict=True)
+        for number, events in zip(table["caught"], table["test_events"], strict=True)
     ]
-    return pd.DataFrame(
-        {"caught": caught, "caught_low": [b[0] for b in bounds], "caught_high": [b[1] for b in bounds]},
-        index=table.index,
-    )
+    return pd.DataFrame(bounds, columns=["caught_low", "caught_high"], index=table.index)
 
 
 def _bounds(caught: float, events: float) -> tuple[float, float]:

@@ -68,6 +68,29 @@ def test_its_own_resamples_cover_too() -> None:
     assert np.mean(covered) >= 0.92
 
 
+@pytest.mark.parametrize("sizes", [(6, 6, 5), (5, 5, 5), (2, 3, 3, 3)])
+def test_events_tested_in_folds_cover_too(sizes: tuple[int, ...]) -> None:
+    """Each fold has an effect of its own on every draw: the support part it learned from."""
+    fold = np.repeat(np.arange(len(sizes)), sizes)
+    rng = np.random.default_rng(sizes)
+    covered = []
+    for seed, table in enumerate(tables(10, sum(sizes), 500)):
+        by_fold = 0.04 * rng.standard_normal((10, len(sizes)))
+        interval = crossed_mean(table + by_fold[:, fold], fold, rng=np.random.default_rng(seed), resamples=500)
+        covered.append((interval.low or 0) <= TRUE_MEAN <= (interval.high or 1))
+    assert np.mean(covered) >= 0.92
+
+
+def test_folds_are_averaged_and_their_events_resampled_inside_them() -> None:
+    easy, hard = noisy_draws(6, 2.0), noisy_draws(6, 0.1, seed=1)
+    interval = crossed_average_precision([easy, hard], rng=np.random.default_rng(0), resamples=200)
+    values = [[average_precision_score(draw.label, draw.score) for draw in fold] for fold in (easy, hard)]
+    assert pytest.approx(np.mean(values)) == interval.estimate
+    assert interval.n == 6  # draws; events count 4 + 4 - 1
+    assert interval.low is not None
+    assert interval.low > np.mean(values[1])  # no resample is without the easy fold
+
+
 def test_guard_an_interval_over_draws_misses_the_mean_over_new_events_and_more_draws_make_it_worse() -> None:
     shares = []
     for draws in (5, 20):
@@ -102,7 +125,7 @@ def test_normal_windows_go_with_the_nearest_event_whatever_the_order_of_windows(
 
 def test_its_estimate_is_the_mean_average_precision() -> None:
     draws = noisy_draws(6, 0.5)
-    interval = crossed_average_precision(draws, rng=np.random.default_rng(0), resamples=200)
+    interval = crossed_average_precision([draws], rng=np.random.default_rng(0), resamples=200)
     expected = np.mean([average_precision_score(draw.label, draw.score) for draw in draws])
     assert pytest.approx(expected) == interval.estimate
     assert interval.low is not None
@@ -113,7 +136,7 @@ def test_its_estimate_is_the_mean_average_precision() -> None:
 
 def test_a_paired_difference_with_itself_shows_no_variance() -> None:
     draws = noisy_draws(6, 0.5)
-    interval = crossed_average_precision(draws, draws, rng=np.random.default_rng(0), resamples=50)
+    interval = crossed_average_precision([draws], [draws], rng=np.random.default_rng(0), resamples=50)
     assert interval.estimate == 0.0
     assert (Caution.NO_VARIANCE,) == interval.warnings
     assert interval.low is None
@@ -122,7 +145,7 @@ def test_a_paired_difference_with_itself_shows_no_variance() -> None:
 def test_the_same_seed_gives_the_same_interval() -> None:
     draws, others = noisy_draws(6, 0.9), noisy_draws(6, 0.2, seed=1)
     first, again = (
-        crossed_average_precision(draws, others, rng=np.random.default_rng(7), resamples=100) for _ in range(2)
+        crossed_average_precision([draws], [others], rng=np.random.default_rng(7), resamples=100) for _ in range(2)
     )
     assert first == again
     assert (first.estimate or 0) > 0
@@ -139,10 +162,12 @@ def test_unlike_windows_and_missing_events_are_refused() -> None:
     rng = np.random.default_rng(0)
     draws = noisy_draws(2, 0.5)
     with pytest.raises(AnalysisError, match="different windows"):
-        crossed_average_precision([draws[0], scored(np.zeros(40), events=2)], rng=rng)
+        crossed_average_precision([[draws[0], scored(np.zeros(40), events=2)]], rng=rng)
     with pytest.raises(AnalysisError, match="has none"):
-        crossed_average_precision([scored(np.zeros(10), events=0)], rng=rng)
-    with pytest.raises(AnalysisError, match="2 and 1"):
-        crossed_average_precision(draws, draws[:1], rng=rng)
+        crossed_average_precision([[scored(np.zeros(10), events=0)]], rng=rng)
+    with pytest.raises(AnalysisError, match="the same draws in every fold"):
+        crossed_average_precision([draws], [draws[:1]], rng=rng)
+    with pytest.raises(AnalysisError, match="the same draws in every fold"):
+        crossed_average_precision([draws, draws], [draws], rng=rng)
     with pytest.raises(AnalysisError, match="draws x events"):
         crossed_mean([0.1, 0.2], rng=rng)

@@ -82,3 +82,11 @@ def test_scores_of_exactly_one_are_described_without_a_crash():
     level = describe(np.array([1.0, 1.0, 0.9, 1.0]))
     assert level.estimate == pytest.approx(0.975)
     assert "exactly 0 or 1" in level.note
+
+
+def test_faults_tested_in_several_folds_are_added_and_shots_are_not():
+    one, two = report_rows({0: 0.2, 1: 0.4}), report_rows({0: 0.4, 1: 0.8}, fold=1)
+    (alone,) = levels(one, "average_precision").to_dict("records")
+    (both,) = levels(pd.concat([one, two]), "average_precision").to_dict("records")
+    assert 2 * alone["test_events"] == both["test_events"]
+    assert alone["windows"] == both["windows"]

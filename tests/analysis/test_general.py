@@ -15,7 +15,7 @@ AP = "average_precision"
 def test_a_level_has_the_bounds_of_the_crossed_bootstrap(fake_sweep):
     draws = cell_scores(fake_sweep, "simulated", "moment_lora", 20)
     known = crossed_average_precision(
-        [draw.scores for draw in draws], rng=np.random.default_rng(0), resamples=min(MOST, 400_000 // 144)
+        [[draw.scores for draw in draws]], rng=np.random.default_rng(0), resamples=min(MOST, 400_000 // 144)
     )
     assert (known.low, known.high) == pytest.approx(general_bounds(draws))
 
@@ -32,12 +32,20 @@ def test_a_detector_without_randomness_still_has_bounds_over_faults(fake_sweep):
     assert low < high
 
 
-def test_folds_and_missing_draws_have_no_bounds(fake_sweep):
+def test_missing_draws_and_draws_in_unlike_folds_have_no_bounds(fake_sweep):
     draws = cell_scores(fake_sweep, "simulated", "pca", 0)
     other_fold: list[DrawScores] = [replace(draws[0], fold=1), *draws[1:]]
-    assert np.isnan(general_bounds(other_fold)).all()
+    assert np.isnan(general_bounds(other_fold)).all()  # no draw has both folds
     assert np.isnan(general_bounds([])).all()
     assert np.isnan(general_bounds(draws[:1])).all()
+    assert np.isnan(general_bounds(draws, [replace(draw, fold=1) for draw in draws])).all()
+
+
+def test_folds_are_averaged_inside_a_draw(fake_sweep):
+    draws = cell_scores(fake_sweep, "simulated", "moment_lora", 20)
+    twice = [*draws, *(replace(draw, fold=1) for draw in draws)]
+    one, both = general_bounds(draws), general_bounds(twice)
+    assert one[0] < both[0] < both[1] < one[1]  # twice as many faults
 
 
 def test_headlines_get_the_bounds_of_their_difference(fake_sweep):

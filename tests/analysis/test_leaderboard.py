@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.intervals import clopper_pearson
@@ -58,3 +61,11 @@ def test_sources_have_their_own_leaderboards(tmp_path):
     assert [("a", 1), ("a", 2), ("b", 1), ("b", 2)] == list(
         board[["source", "rank"]].itertuples(index=False, name=None)
     )
+
+
+def test_caught_faults_are_added_over_folds(fake_sweep):
+    rows = fake_sweep.rows.assign(test_events=6.0, event_recall=0.5)
+    folds = pd.concat([rows, rows.assign(fold=1, test_events=4.0, event_recall=1.0)], ignore_index=True)
+    board = leaderboard(replace(fake_sweep, rows=folds, planned=None, gaps=()), "average_precision")
+    assert {7.0} == set(board["caught"])
+    assert {10.0} == set(board["test_events"])
