@@ -1,4 +1,4 @@
-"""`python -m analysis.report RUN [RUN ...]`: rows and score files -> tables, figures, index.html and report.md."""
+"""`python -m analysis.report RUN [RUN ...]`: rows and score files -> index.html, report.md, figures, CSV and LaTeX."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def build_report(runs: Sequence[Path], *, output: Path | None = None, mixed: boo
         Run folders.
     output
         Folder of the report; default `report/` in the run, or `report-of-N-runs/` in the first of several.
-        Its `index.html`, `report.md`, `figures/` and `tables/` are replaced, nothing else.
+        Its `index.html`, `report.md`, `tables.tex`, `figures/` and `tables/` are replaced, nothing else.
     mixed
         Compare runs although their fingerprints differ.
 
@@ -75,7 +75,7 @@ def write_tables(found: Findings, folder: Path) -> None:
 
 
 def render(page_values: Mapping[str, object]) -> dict[str, str]:
-    """Return file name -> text of the page and of its Markdown twin; everything from data is escaped."""
+    """Return file name -> text: the page, its Markdown twin, its tables in LaTeX; what comes from data is escaped."""
     html = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=False
     )
@@ -85,12 +85,13 @@ def render(page_values: Mapping[str, object]) -> dict[str, str]:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    plain.filters["md"] = markdown_text
+    plain.filters |= {"md": markdown_text, "tex": latex_text}
     return {
         "index.html": html.get_template("index.html.j2").render(
             css=_own("report.css"), js=_own("report.js"), plotly=Markup(get_plotlyjs()), **page_values  # noqa: S704
         ),
         "report.md": plain.get_template("report.md.j2").render(**page_values),
+        "tables.tex": plain.get_template("tables.tex.j2").render(**page_values),
     }  # fmt: skip
 
 
@@ -104,6 +105,24 @@ def markdown_text(text: object) -> str:
     """
     line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|`*\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", line)
+
+
+_TEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+       "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+)  # fmt: skip
+
+
+def latex_text(text: object) -> str:
+    r"""Return text on one line with everything escaped that LaTeX would obey.
+
+    Examples
+    --------
+    >>> latex_text("moment_lora 95 % of $x^2$")
+    'moment\\_lora 95 \\% of \\$x\\textasciicircum{}2\\$'
+    """
+    return " ".join(str(text).split()).translate(_TEX)
 
 
 def _own(name: str) -> Markup:
@@ -124,7 +143,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Folder of the report; default: report/ in the run.")] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs whose code, data or weights differ.")] = False,
 ) -> None:
-    """Rebuild the report of a sweep from its rows and score files: index.html, report.md, figures, tables."""
+    """Rebuild the report of a sweep from its rows and score files: index.html, report.md, tables.tex, figures."""
     try:
         index = build_report(runs, output=output, mixed=mixed)
     except AnalysisError as err:

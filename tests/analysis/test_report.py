@@ -98,7 +98,8 @@ def test_every_section_of_the_menu_exists(page):
 
 def test_figures_and_tables_lie_beside_the_page(run):
     figures = {path.name for path in (run / "report" / "figures").iterdir()}
-    assert {"learning_curve-windows.svg", "learning_curve-windows.png", "differences-moment_lora.svg"} <= figures
+    assert {"learning_curve-windows.svg", "learning_curve-windows.png", "learning_curve-windows.pdf",
+            "differences-moment_lora.svg"} <= figures  # fmt: skip
     tables = {path.stem for path in (run / "report" / "tables").glob("*.csv")}
     assert {"levels", "leaderboard", "pairs", "headlines", "fault_types", "optimism", "cost", "failures"} <= tables
 
@@ -114,6 +115,16 @@ def test_the_markdown_names_only_files_that_exist(run):
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (report / "report.md").read_text())
     assert len(pictures) >= 6
     assert all((report / name).is_file() for name in pictures)
+
+
+def test_the_latex_has_every_table_of_the_markdown_with_equal_columns_in_each_row(run):
+    tex = (run / "report" / "tables.tex").read_text()
+    tables = re.findall(r"\\begin\{longtable\}\{([lr]+)\}(.*?)\\end\{longtable\}", tex, re.DOTALL)
+    assert len(re.findall(r"^\| ?:?---", (run / "report" / "report.md").read_text(), re.MULTILINE)) == len(tables)
+    for columns, body in tables:
+        rows = [line for line in body.splitlines() if line.endswith(r" \\") and "caption" not in line]
+        assert {len(columns)} == {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows}
+    assert r"moment\_lora" in tex
 
 
 def test_selection_results_are_marked_not_for_claims(page):
