@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainables import _frozen
 from trainables._linear_head import LinearHead, class_names, class_weights, fit_head
-from trainables._moment import LoraSettings, MomentBackbone, adapted_from, check_trainable, load, patch_count
+from trainables._moment import LoraSettings, MomentBackbone, adapted_from, check_trainable, patch_count, twin
 from trainables._moment_config import parsed_targets
 from trainables._moment_features import Features, fit_features, frozen_features
 from trainables._torch import Schedule, autocast, torch_session, train
@@ -83,8 +83,7 @@ def fit_lora(
         features = fit_features(frozen, how, reference, context=config.context, keep=config.channels)
         head = fit_head(frozen_features(frozen, how, features, support).numpy(), support, config.C)
 
-        folder = _frozen.backbone_folder(config.backbone, resources)
-        backbone = load(folder, device, random_seed=resources.seed if config.init == "random" else None)
+        backbone = twin(frozen)
         settings = LoraSettings(config.rank, config.alpha_ratio * config.rank, config.dropout, targets, first)
         adapters = backbone.add_lora(settings)
         tensors = _head_tensors(head, device)

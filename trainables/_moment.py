@@ -66,6 +66,7 @@ class MomentBackbone:
     def __init__(self, module: nn.Module, config: Mapping[str, Any]) -> None:
         t5 = config["t5_config"]
         self.module = module
+        self.config = config
         self.width = int(t5["d_model"])
         self.layers = int(t5["num_layers"])
         self.patch = int(config["patch_len"])
@@ -155,6 +156,10 @@ class MomentBackbone:
 def load(folder: Path, device: torch.device, *, random_seed: int | None = None) -> MomentBackbone:
     """Build the MOMENT of a folder, frozen, in eval mode and in fp32.
 
+    On a CPU the weights stay in the file and are mapped into memory: processes of a machine share one copy,
+    and what is never read, like the vocabulary, takes none. Weights stored in another type are converted and
+    then belong to the process.
+
     Parameters
     ----------
     folder
@@ -174,13 +179,23 @@ def load(folder: Path, device: torch.device, *, random_seed: int | None = None) 
     config = backbones.read_config(folder)
     if random_seed is None:
         backbones.check_folder(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0 if random_seed is None else random_seed)
-        module = build(config)
-    if random_seed is None:
-        _fill(module, folder / backbones.WEIGHTS_FILE)
+        module = _filled(config, _stored(folder / backbones.WEIGHTS_FILE))
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(random_seed)
+            module = build(config)
     module.requires_grad_(requires_grad=False)
     return MomentBackbone(module.eval().to(device), config)
+
+
+def twin(backbone: MomentBackbone) -> MomentBackbone:
+    """Return a second MOMENT on the very same weights, which adapters can be added to without a second copy.
+
+    The weights must stay as they are in both: who merges adapters into them needs a backbone of its own.
+    """
+    module = _filled(backbone.config, backbone.module.state_dict())
+    module.requires_grad_(requires_grad=False)
+    return MomentBackbone(module.eval(), backbone.config)
 
 
 def build(config: Mapping[str, Any]) -> nn.Module:
@@ -205,7 +220,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     fields = dict(config)
     fields.pop("task_name", None)
     namespace = NamespaceWithDefaults(
-        **fields | {"t5_config": dict(config["t5_config"]) | {"vocab_size": 1}},
+        **fields | {"t5_config": dict(config["t5_config"]) | {"vocab_size": 1, "eos_token_id": 0}},
         task_name="reconstruction",
         enable_gradient_checkpointing=False,
     )
@@ -226,15 +241,23 @@ def window_scale(visible: Tensor) -> tuple[Tensor, Tensor]:
     return visible.mean(-1, keepdim=True), visible.std(-1, keepdim=True, unbiased=False) + REVIN_EPS
 
 
-def _fill(module: nn.Module, weights: Path) -> None:
+def _stored(weights: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file  # noqa: PLC0415
 
     unused = {backbones.VOCABULARY, backbones.POSITIONS}
-    state = {key: tensor.float() for key, tensor in load_file(weights).items() if key not in unused}
-    problems = module.load_state_dict(state, strict=False)
-    missing = set(problems.missing_keys) - unused
-    if missing or problems.unexpected_keys:
-        raise WeightsError(f"{weights}: missing {sorted(missing)}, unexpected {sorted(problems.unexpected_keys)}")
+    return {key: tensor.float() for key, tensor in load_file(weights).items() if key not in unused}
+
+
+def _filled(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Build a MOMENT around tensors that exist: no random weights are drawn first, nothing is copied."""
+    with torch.device("meta"):
+        module: Any = build(config)
+    positions = module.patch_embedding.position_embedding
+    _, longest, width = positions.pe.shape
+    computed = {backbones.VOCABULARY: torch.zeros(1, width), backbones.POSITIONS: type(positions)(width, longest).pe}
+    module.load_state_dict(computed | dict(state), assign=True)
+    filled: nn.Module = module
+    return filled
 
 
 def _block(block: Any, states: Tensor, bias: Tensor, heads: int) -> Tensor:
