@@ -102,7 +102,7 @@ MAY_USE = {
 
 LIVES_IN = {
     "ray": ("trainables/tune_trainable.py", "orchestrator/backends/ray_tune.py", "orchestrator/cluster*.py"),
-    "wandb": ("orchestrator/callbacks/wandb.py", "orchestrator/sync.py", "orchestrator/dashboard.py"),
+    "wandb": ("orchestrator/callbacks/wandb*.py",),
     "matplotlib": ("analysis/plots/*", "analysis/figures.py"),
     "plotly": ("analysis/plots/*", "analysis/report.py"),
     "optuna": ("orchestrator/*",),

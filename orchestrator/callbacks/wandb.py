@@ -1,45 +1,41 @@
-"""Weights & Biases as an observer: one run a trial, written by a thread of its own.
+"""Weights & Biases as an observer: one run a trial and one of the sweep, written by a thread of its own.
 
 The sweep never waits for it. A finished trial goes into a queue; the thread opens a run, logs one step a draw
 and closes the run. What the thread raises is raised again by the next call, so that the guard in `base.py` warns once.
 """
 
 import contextlib
-import netrc
+import itertools
 import os
 import queue
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Literal
-from urllib.parse import urlsplit
 
 import psutil
 
 from orchestrator.callbacks.base import CellSummary, Row, SweepSummary
+from orchestrator.callbacks.wandb_account import api_key
+from orchestrator.callbacks.wandb_runs import FINISH_SECONDS, Mode, RunWriter
 from orchestrator.errors import TrackingError
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
-from orchestrator.results import COLUMNS
-from orchestrator.results import Cell as Value
+from orchestrator.rows import draw_of
 from orchestrator.spec import WandbSettings
 from trainables.trial import WindowScores
 
-EXIT_SECONDS = 10.0
+EXIT_SECONDS = FINISH_SECONDS
 """Longest that the end of a sweep waits for the tracker."""
 
 INTERRUPTED_SECONDS = 3.0
 """The same after Ctrl-C or SIGTERM: whoever stops a sweep wants it to stop."""
 
-LOGGED = (
-    "threshold", "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
-    "support_events", "prevalence",
-)  # fmt: skip
-"""Fixed columns that are logged with each draw, beside the metrics."""
+_FIRST, _NEXT, _LATE, _LAST = range(4)
+"""Order in the queue: the overview, trials of this start, trials that an earlier start left out, the end."""
 
-Mode = Literal["online", "offline"]
+_Job = Sequence[Row] | str | None
+"""Rows of a trial, the metric of the overview run, or the end."""
 
 
 def wandb_observer(settings: WandbSettings, run: Path) -> "WandbObserver | None":
@@ -57,10 +53,10 @@ def wandb_observer(settings: WandbSettings, run: Path) -> "WandbObserver | None"
         wanted = os.environ.get("WANDB_MODE", "")
         if wanted not in {"", "online", "offline", "disabled"}:
             raise TrackingError(f"WANDB_MODE must be online, offline or disabled, got {wanted!r}")
-        mode = wanted or ("online" if has_key() else "offline")  # type: ignore[assignment]
+        mode = wanted or ("online" if api_key() else "offline")  # type: ignore[assignment]
     if mode == "disabled":
         return None
-    if mode == "online" and not has_key():
+    if mode == "online" and not api_key():
         raise TrackingError(
             "tracking.wandb.mode is online, but there is no API key: run `wandb login`, set WANDB_API_KEY, "
             "or choose mode offline"
@@ -68,21 +64,8 @@ def wandb_observer(settings: WandbSettings, run: Path) -> "WandbObserver | None"
     return WandbObserver(settings, run, "online" if mode == "online" else "offline")
 
 
-def has_key() -> bool:
-    """Return True if W&B's key is in the environment or in the netrc file, where `wandb login` puts it."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    places = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
-    for place in places:
-        with contextlib.suppress(OSError, netrc.NetrcParseError):
-            if netrc.netrc(str(Path(place).expanduser())).authenticators(host):
-                return True
-    return False
-
-
 class WandbObserver:
-    """Writes one W&B run a trial: group = run folder, job type = phase, one step a draw.
+    """Hands trials to a thread that writes W&B runs: group = run folder, job type = phase, one step a draw.
 
     Parameters
     ----------
@@ -95,20 +78,24 @@ class WandbObserver:
     """
 
     def __init__(self, settings: WandbSettings, run: Path, mode: Mode) -> None:
+        self.mode = mode
         self._settings = settings
         self._run = run
-        self._mode: Mode = mode
+        self._metric = ""
         self._earlier: dict[str, dict[int, Row]] = defaultdict(dict)
-        self._open: dict[str, tuple[TrialPlan, dict[int, Row]]] = {}
-        self._queue: queue.SimpleQueue[tuple[TrialPlan, list[Row]] | None] = queue.SimpleQueue()
+        self._open: dict[str, dict[int, Row]] = {}
+        self._queue: queue.PriorityQueue[tuple[int, int, _Job]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._left = 0
         self._error: Exception | None = None
         self._dropped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="wandb")
 
-    def on_start(self, plan: SweepPlan, rows: Sequence[Row] = ()) -> None:  # noqa: ARG002
+    def on_start(self, plan: SweepPlan, rows: Sequence[Row] = ()) -> None:
         """Start the thread; a trial that goes on after an interruption is written with its earlier rows."""
+        self._metric = plan.spec.objective.metric
         for row in rows:
-            self._earlier[str(row["trial"])][_draw(row)] = row
+            self._earlier[str(row["trial"])][draw_of(row)] = row
         self._thread.start()
 
     def on_trial_start(self, trial: TrialPlan) -> None:
@@ -118,35 +105,51 @@ class WandbObserver:
         """Keep the row; with the last one of a trial, hand the trial to the thread."""
         self._raise_error()
         if trial.id not in self._open:
-            self._open[trial.id] = (trial, self._earlier.pop(trial.id, {}))
-        rows = self._open[trial.id][1]
-        rows[_draw(row)] = row
+            self._open[trial.id] = self._earlier.pop(trial.id, {})
+        rows = self._open[trial.id]
+        rows[draw_of(row)] = row
         if len(rows) >= len(trial.draws):
-            self._hand_over(trial.id)
+            self._hand_over(self._open.pop(trial.id))
 
     def on_cell_done(self, cell: Cell, summary: CellSummary) -> None:  # noqa: ARG002
         """Hand over trials of the cell that ended before all their draws ran."""
         self._raise_error()
-        for key in [key for key, (trial, _) in self._open.items() if trial.cell.name == cell.name]:
-            self._hand_over(key)
+        for key, rows in list(self._open.items()):
+            row = next(iter(rows.values()))
+            if (row["detector"], row["source"], row["fold"], row["shots"]) == (
+                cell.detector, cell.source, cell.fold, cell.shots,
+            ):  # fmt: skip
+                self._hand_over(self._open.pop(key))
 
     def on_finish(self, summary: SweepSummary) -> None:
-        """Wait for the thread, at most `EXIT_SECONDS`, then drop what is left."""
+        """Hand over the rest, wait for the thread, at most `EXIT_SECONDS`, then drop what is left.
+
+        After an interruption, trials that did not end and the overview are left to the start that goes on.
+        """
         self._raise_error()
-        for key in list(self._open):
-            self._hand_over(key)
-        self._queue.put(None)
+        if not summary.interrupted:
+            self._put(_FIRST, self._metric)
+            for rows in self._open.values():
+                self._hand_over(rows)
+        for rows in self._earlier.values():
+            self._hand_over(rows, _LATE)
+        self._put(_LAST, None)
         limit = min(EXIT_SECONDS, INTERRUPTED_SECONDS) if summary.interrupted else EXIT_SECONDS
         self._thread.join(limit)
         if self._thread.is_alive():
             left = self._queue.qsize()  # the one being written and those waiting; the end mark makes up for it
             self._drop()
-            raise TrackingError(f"about {left} trials are not in W&B after {limit:g} s; rows.jsonl has them all")
+            raise TrackingError(
+                f"about {left} runs are not in W&B after {limit:g} s; rows.jsonl has them all, "
+                f"and `python -m orchestrator.sync {self._run}` makes them"
+            )
         self._raise_error()
 
-    def _hand_over(self, key: str) -> None:
-        trial, rows = self._open.pop(key)
-        self._queue.put((trial, [rows[draw] for draw in sorted(rows)]))
+    def _hand_over(self, rows: dict[int, Row], priority: int = _NEXT) -> None:
+        self._put(priority, [rows[draw] for draw in sorted(rows)])
+
+    def _put(self, priority: int, job: _Job) -> None:
+        self._queue.put((priority, next(self._numbers), job))
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -154,47 +157,20 @@ class WandbObserver:
 
     def _work(self) -> None:
         try:
-            for entry in iter(self._queue.get, None):
-                if self._dropped.is_set():
+            writer = RunWriter(self._settings, self._run, self.mode)
+            while True:
+                job = self._queue.get()[2]
+                if job is None or self._dropped.is_set():
                     return
-                self._write(*entry)
+                self._write(writer, job)
         except Exception as err:  # this thread's part of the observer guard: `_raise_error` passes it on
             self._error = err
 
-    def _write(self, trial: TrialPlan, rows: Sequence[Row]) -> None:
-        import wandb  # noqa: PLC0415  (seconds to import; not at all when disabled)
-
-        wandb.setup(wandb.Settings(silent=True))
-        run = wandb.init(
-            project=self._settings.project,
-            entity=self._settings.entity,
-            group=self._run.name,
-            job_type=trial.phase,
-            id=_identifier(self._run.name, trial),
-            name=_name(trial),
-            config=configuration(trial, rows[0]),
-            dir=str(self._run),
-            mode=self._mode,
-            resume="allow" if self._mode == "online" else None,
-            reinit="create_new",
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                disable_git=True,
-                disable_code=True,
-                x_disable_stats=True,
-                x_disable_machine_info=True,
-                x_save_requirements=False,
-                init_timeout=30,
-                finish_timeout=EXIT_SECONDS,
-            ),
-        )
-        run.define_metric("*", step_metric="draw")
-        for row in rows:
-            run.log({"draw": row["draw"], **measured(row)})
-        good = [row for row in rows if row["status"] == "ok"]
-        run.summary.update(summarised(rows))
-        run.finish(exit_code=0 if good else 1)
+    def _write(self, writer: RunWriter, job: Sequence[Row] | str) -> None:
+        if isinstance(job, str):
+            writer.overview(job)
+        else:
+            writer.trial(job)
 
     def _drop(self) -> None:
         """End W&B's own process: at exit wandb would wait for it without a limit."""
@@ -214,61 +190,3 @@ def _close_connection() -> None:
     if module is not None:
         with contextlib.suppress(OSError, SystemExit):
             module.teardown()
-
-
-def configuration(trial: TrialPlan, row: Row) -> dict[str, Value]:
-    """Return what identifies a trial: no telemetry, no secrets."""
-    cell = trial.cell
-    return {
-        "detector": cell.detector,
-        "source": cell.source,
-        "fold": cell.fold,
-        "shots": cell.shots,
-        "unit": row.get("unit"),
-        "phase": trial.phase,
-        "trial": trial.id,
-        "candidate": trial.candidate,
-        "simulated": row.get("simulated"),
-        "fingerprint": row.get("fingerprint"),
-        **{f"param.{name}": value for name, value in trial.request(trial.draws[0]).settings.items()},
-    }
-
-
-def measured(row: Row) -> dict[str, float]:
-    """Return the numbers of one draw: every metric that is defined on it, and what it cost."""
-    names = [name for name in row if name in LOGGED or (name not in COLUMNS and not name.startswith("param."))]
-    return {
-        name: float(value)
-        for name in names
-        if isinstance(value := row[name], int | float) and not isinstance(value, bool)
-    }
-
-
-def summarised(rows: Sequence[Row]) -> Mapping[str, Value]:
-    """Return the mean over draws of every number, and how many draws ended how."""
-    good = [measured(row) for row in rows if row["status"] == "ok"]
-    names = dict.fromkeys(name for values in good for name in values)
-    means: dict[str, Value] = {name: fmean(values[name] for values in good if name in values) for name in names}
-    failed = [row for row in rows if row["status"] != "ok"]
-    means |= {
-        "draws_ok": len(good),
-        "draws_not_ok": len(failed),
-        "status": "ok" if not failed else failed[-1]["status"],
-    }
-    if failed:
-        means["reason"] = failed[-1].get("reason")
-    return means
-
-
-def _draw(row: Row) -> int:
-    return int(row["draw"] or 0)
-
-
-def _identifier(group: str, trial: TrialPlan) -> str:
-    """Return the same for a trial whenever it is written, so that a resumed sweep adds no second run."""
-    return f"{group}-{trial.id}"[-100:].strip("-")
-
-
-def _name(trial: TrialPlan) -> str:
-    what = f"candidate {trial.candidate}" if trial.phase == "select" else f"draw {trial.draws[0]}"
-    return f"{trial.cell.name} {trial.phase} {what}"

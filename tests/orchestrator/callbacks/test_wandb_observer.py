@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.callbacks import wandb as tracker
 from orchestrator.callbacks.base import CellSummary, Observers, SweepSummary
-from orchestrator.callbacks.wandb import WandbObserver, configuration, measured, summarised, wandb_observer
+from orchestrator.callbacks.wandb import WandbObserver, wandb_observer
+from orchestrator.callbacks.wandb_runs import configuration, measured, summarised
 from orchestrator.errors import TrackingError
 from orchestrator.spec import WandbSettings
 from tests.fakes.plans import METRIC, make_cell, make_result, make_sweep_plan, report_trial, select_trial
@@ -30,7 +31,7 @@ def no_key(monkeypatch, tmp_path):
 
 
 def mode_of(observer: WandbObserver | None) -> str | None:
-    return None if observer is None else observer._mode
+    return None if observer is None else observer.mode
 
 
 @pytest.mark.parametrize("mode", ["auto", "offline"])
@@ -94,19 +95,18 @@ def test_offline_writes_one_run_a_trial_under_the_run_folder_without_key_or_netw
     observer.on_cell_done(cell, CellSummary({"ok": 5}, METRIC))
     observer.on_finish(END)
     folders = sorted((run / "wandb").glob("offline-run-*"))
-    assert 3 == len(folders)
-    assert {f"sweep-1-{block.id}", *(f"sweep-1-{report_trial(cell, draw).id}" for draw in cell.report_draws)} == {
-        folder.name.split("-", maxsplit=3)[3] for folder in folders
-    }
+    trials = {block.id, *(report_trial(cell, draw).id for draw in cell.report_draws), "overview"}
+    assert {f"sweep-1-{trial}" for trial in trials} == {folder.name.split("-", maxsplit=3)[3] for folder in folders}
+    assert 4 == len(folders)
     assert all(next(folder.glob("*.wandb")).stat().st_size > 0 for folder in folders)
 
 
 def test_configuration_names_the_trial_and_its_settings():
     cell = make_cell(candidates=2)
     trial = select_trial(cell, 1)
-    config = configuration(trial, make_result(trial, 0))
-    assert {"detector": "moment_lora", "shots": 20, "phase": "select", "candidate": 1, "param.rank": 4} == {
-        key: config[key] for key in ("detector", "shots", "phase", "candidate", "param.rank")
+    config = configuration(make_result(trial, 0))
+    assert {"detector": "moment_lora", "shots": 20, "phase": "select", "trial": trial.id, "param.rank": 4} == {
+        key: config[key] for key in ("detector", "shots", "phase", "trial", "param.rank")
     }
     assert json.loads(json.dumps(config)) == config
 
@@ -116,6 +116,7 @@ def test_a_draw_is_logged_with_its_numbers_and_nothing_else():
     row = {**make_result(trial, 0, 0.5), "f1": None, "threshold": 1.5}
     assert {
         METRIC: 0.5,
+        "shots": 20.0,
         "threshold": 1.5,
         "fit_seconds": 1.0,
         "threshold_seconds": 0.0,
@@ -138,8 +139,9 @@ class Planted(WandbObserver):
         super().__init__(WandbSettings(), run, "offline")
         self.write = write
 
-    def _write(self, trial, rows) -> None:
-        self.write(trial, rows)
+    def _write(self, writer, job) -> None:
+        if not isinstance(job, str):
+            self.write(job[0]["trial"], job)
 
 
 def warnings_of_the_guard(caplog) -> list[str]:
@@ -148,7 +150,7 @@ def warnings_of_the_guard(caplog) -> list[str]:
 
 def test_a_trial_is_written_once_with_all_its_rows_even_if_its_cell_ends_early(tmp_path):
     written = []
-    observer = Planted(lambda trial, rows: written.append((trial.id, len(rows))), tmp_path)
+    observer = Planted(lambda trial, rows: written.append((trial, len(rows))), tmp_path)
     cell = make_cell(candidates=2)
     whole, cut = select_trial(cell, 0), select_trial(cell, 1)
     observer.on_start(make_sweep_plan(cell))
@@ -202,7 +204,9 @@ def test_a_tracker_that_hangs_is_left_behind_with_one_warning(tmp_path, caplog, 
     release.set()
     assert time.monotonic() - started < 2
     (warning,) = warnings_of_the_guard(caplog)
-    assert warning.endswith("TrackingError: about 2 trials are not in W&B after 0.2 s; rows.jsonl has them all")
+    assert "TrackingError: about" in warning
+    assert "runs are not in W&B after 0.2 s; rows.jsonl has them all" in warning
+    assert "python -m orchestrator.sync" in warning
 
 
 HANGING_SERVER = """
@@ -234,5 +238,5 @@ def test_a_server_that_never_answers_does_not_keep_the_process(no_key):
         )  # fmt: skip
     assert 0 == done.returncode
     assert 1 == len(done.stderr.splitlines()), done.stderr
-    assert "about 2 trials are not in W&B after 2 s" in done.stderr
+    assert "about 3 runs are not in W&B after 2 s" in done.stderr
     assert time.monotonic() - started < 20

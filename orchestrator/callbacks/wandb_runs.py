@@ -1,0 +1,261 @@
+"""What a W&B run says: one run a trial, made from its rows alone, and one overview run of the whole sweep."""
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.callbacks.base import Row
+from orchestrator.callbacks.tracked import FOLDER, Ledger, Written, digests, files_digest
+from orchestrator.results import COLUMNS
+from orchestrator.results import Cell as Value
+from orchestrator.rows import PARAMETER, cell_key, draw_of
+from orchestrator.spec import WandbSettings
+
+if TYPE_CHECKING:
+    import wandb
+
+Mode = Literal["online", "offline"]
+
+FINISH_SECONDS = 10.0
+"""Longest that the end of an online run waits for its upload; what is left is on disk for `orchestrator.sync`."""
+
+LOGGED = (
+    "shots", "threshold", "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
+    "support_events", "prevalence",
+)  # fmt: skip
+"""Fixed columns that are logged with each draw, beside the metrics."""
+
+ARTIFACT_MB, ARTIFACTS_MB = 64, 512
+"""Bounds of one uploaded folder or report, and of the winners together; an adapter has a few MB."""
+
+OVERVIEW = "overview"
+
+
+class RunWriter:
+    """Writes W&B runs of a run folder, one at a time, and notes each in the ledger.
+
+    Parameters
+    ----------
+    settings
+        Project and entity.
+    run
+        The run folder; local files go to its `wandb/`.
+    mode
+        "offline" needs neither key nor network.
+    """
+
+    def __init__(self, settings: WandbSettings, run: Path, mode: Mode) -> None:
+        self._settings = settings
+        self._run = run
+        self._mode: Mode = mode
+        self.ledger = Ledger(run)
+
+    def trial(self, rows: Sequence[Row]) -> None:
+        """Write the run of a trial: one step a draw, those draws alone that the server does not hold yet."""
+        run_id = f"{self.ledger.group}-{rows[0]['trial']}"
+        content = digests(rows)
+        if not self.ledger.lacks(run_id, content):
+            return
+        sent = self.ledger.uploaded(run_id)
+        new = [row for row in rows if sent.get(str(row["draw"])) != content[str(row["draw"])]]
+        phase = str(rows[0]["phase"])
+        run = self._open(run_id, phase, name_of(rows[0]), configuration(rows[0]), tags_of(rows[0]))
+        run.define_metric("*", step_metric="draw")
+        for row in new:
+            run.log({"draw": row["draw"], **measured(row)})
+        run.summary.update(summarised(rows))
+        self._close(run, content, failed=all(row["status"] != "ok" for row in rows))
+
+    def overview(self, metric: str) -> None:
+        """Write the overview run: learning curves of a metric, leaderboard, report, sweep file, manifest, winners."""
+        run_id = f"{self.ledger.group}-{OVERVIEW}"
+        content = {OVERVIEW: files_digest(overview_files(self._run))}
+        if not self.ledger.lacks(run_id, content):
+            return
+        import wandb  # noqa: PLC0415
+
+        run = self._open(run_id, OVERVIEW, f"{self.ledger.group} overview", {"phase": OVERVIEW}, [OVERVIEW])
+        run.define_metric("curve/*", step_metric="labelled_windows")
+        for point in curve_points(self._run, metric):
+            run.log(point)
+        board = _read_table(self._run / "report" / "tables" / "leaderboard.csv")
+        if board:
+            columns = list(board[0])
+            table = wandb.Table(columns=columns, data=[[_number(row[name]) for name in columns] for row in board])
+            run.log({"leaderboard": table})
+        report = self._run / "report" / "index.html"
+        if report.exists() and report.stat().st_size < ARTIFACT_MB * 2**20:
+            run.log({"report": wandb.Html(str(report), inject=False)})
+        self._log_files(run, "record", "sweep", [self._run / name for name in RECORD])
+        kept, left_out = winners_within(self._run)
+        for folder in kept:
+            self._log_files(run, f"winner-{folder.name}", "winner", sorted(folder.rglob("*")))
+        run.summary.update({"winners": len(kept), "winners_left_out": ", ".join(left_out)})
+        self._close(run, content, failed=False)
+
+    def _open(
+        self, run_id: str, job_type: str, name: str, config: Mapping[str, object], tags: Sequence[str]
+    ) -> "wandb.Run":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else it sends reports about itself, offline too
+        os.environ["WANDB_DATA_DIR"] = str(self._run.resolve() / FOLDER)  # files of artifacts wait there
+        import wandb  # noqa: PLC0415  (seconds to import; not at all when disabled)
+
+        self.ledger.clear(run_id)
+        wandb.setup(wandb.Settings(silent=True))
+        return wandb.init(
+            project=self._settings.project,
+            entity=self._settings.entity,
+            group=self.ledger.group,
+            job_type=job_type,
+            id=run_id,
+            name=name[:128],
+            config=dict(config),
+            tags=[tag[:64] for tag in tags],
+            dir=str(self._run),
+            mode=self._mode,
+            resume="allow" if self._mode == "online" else None,
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                program="orchestrator.sweep",
+                x_disable_stats=True,
+                x_disable_machine_info=True,
+                x_save_requirements=False,
+                init_timeout=30,
+                finish_timeout=FINISH_SECONDS,
+                finish_timeout_raises=True,
+            ),
+        )
+
+    def _close(self, run: "wandb.Run", content: Mapping[str, str], *, failed: bool) -> None:
+        entry = Written(run.id, Path(run.dir).parent.name, uploaded=self._mode == "online", content=content)
+        try:
+            run.finish(exit_code=int(failed))
+        except TimeoutError:
+            self.ledger.add(replace(entry, uploaded=False))
+            raise
+        self.ledger.add(entry)
+
+    def _log_files(self, run: "wandb.Run", name: str, kind: str, files: Sequence[Path]) -> None:
+        import wandb  # noqa: PLC0415
+
+        artifact = wandb.Artifact(f"{self.ledger.group}-{name}"[-128:], type=kind)
+        for path in files:
+            if path.is_file():
+                inside = path.relative_to(self._run).as_posix()
+                artifact.add_file(str(path), name=inside, skip_cache=True, policy="mutable")
+        run.log_artifact(artifact)
+
+
+RECORD = ("spec.yaml", "manifest.json", "results.parquet")
+"""Files of the run folder that say what ran and what came out."""
+
+
+def trials_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows by trial, each in the order of draws."""
+    trials: dict[str, list[Row]] = {}
+    for row in rows:
+        trials.setdefault(str(row["trial"]), []).append(row)
+    return {trial: sorted(found, key=draw_of) for trial, found in trials.items()}
+
+
+def configuration(row: Row) -> dict[str, Value]:
+    """Return what identifies the trial of a row: no telemetry, no secrets."""
+    names = ("detector", "source", "fold", "shots", "unit", "phase", "trial", "candidate", "simulated", "fingerprint")
+    settings = {name: value for name, value in row.items() if name.startswith(PARAMETER)}
+    return {name: row.get(name) for name in names} | settings
+
+
+def tags_of(row: Row) -> list[str]:
+    """Return detector, source and shots as tags."""
+    return [str(row["detector"]), str(row["source"]), f"{row['shots']} shots"]
+
+
+def name_of(row: Row) -> str:
+    """Return the name of a trial: its cell, and its candidate or draw."""
+    what = f"candidate {row['candidate']}" if row["phase"] == "select" else f"draw {row['draw']}"
+    detector, source, fold, shots = cell_key(row)
+    return f"{detector}-{source}-f{fold}-k{shots} {row['phase']} {what}"
+
+
+def measured(row: Row) -> dict[str, float]:
+    """Return the numbers of one draw: every metric that is defined on it, and what it cost."""
+    names = [name for name in row if name in LOGGED or (name not in COLUMNS and not name.startswith(PARAMETER))]
+    return {
+        name: float(value)
+        for name in names
+        if isinstance(value := row[name], int | float) and not isinstance(value, bool)
+    }
+
+
+def summarised(rows: Sequence[Row]) -> Mapping[str, Value]:
+    """Return the mean over draws of every number, and how many draws ended how."""
+    good = [measured(row) for row in rows if row["status"] == "ok"]
+    names = dict.fromkeys(name for values in good for name in values)
+    means: dict[str, Value] = {name: fmean(values[name] for values in good if name in values) for name in names}
+    failed = [row for row in rows if row["status"] != "ok"]
+    means |= {
+        "draws_ok": len(good),
+        "draws_not_ok": len(failed),
+        "status": "ok" if not failed else failed[-1]["status"],
+    }
+    if failed:
+        means["reason"] = failed[-1].get("reason")
+    return means
+
+
+def curve_points(run: Path, metric: str) -> Iterator[dict[str, float]]:
+    """Yield the learning curves of the report, one point a number of shots, with the ends of the intervals."""
+    levels = [level for level in _read_table(run / "report" / "tables" / "levels.csv") if level["metric"] == metric]
+    for shots in sorted({int(level["shots"]) for level in levels}):
+        point: dict[str, float] = {"labelled_windows": shots}
+        for level in levels:
+            if int(level["shots"]) == shots:
+                name = f"curve/{level['source']}/{level['detector']}"
+                ends = {"": level["estimate"], "/low": level["low"], "/high": level["high"]}
+                point |= {name + end: float(value) for end, value in ends.items() if value}
+        yield point
+
+
+def overview_files(run: Path) -> list[Path]:
+    """Return the files that the overview run shows."""
+    single = [run / name for name in RECORD] + [run / "report" / "index.html"]
+    tables = [run / "report" / "tables" / name for name in ("levels.csv", "leaderboard.csv")]
+    winners = [path for path in (run / "winners").rglob("*") if path.is_file()]
+    return [path for path in [*single, *tables, *winners] if path.is_file()]
+
+
+def winners_within(run: Path) -> tuple[list[Path], list[str]]:
+    """Return the folders of winners that are small enough to upload, and the names of the others."""
+    kept: list[Path] = []
+    left_out: list[str] = []
+    total = 0
+    for folder in sorted(path for path in (run / "winners").glob("*") if path.is_dir()):
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if size > ARTIFACT_MB * 2**20 or total + size > ARTIFACTS_MB * 2**20:
+            left_out.append(folder.name)
+        else:
+            total += size
+            kept.append(folder)
+    return kept, left_out
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: str) -> float | str | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
