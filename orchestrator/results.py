@@ -8,6 +8,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,10 +118,17 @@ def read_records(run: Path) -> list[dict[str, Cell]]:
 
 
 def write_parquet(run: Path) -> Path:
-    """Write `results.parquet` from the rows and return its path."""
+    """Write `results.parquet` from the rows and return its path.
+
+    A Parquet column has one type: a setting that is a name in one row and a number in another (`max_features`:
+    sqrt, 0.2) is text there, as JSON would print it.
+    """
     path = run / "results.parquet"
     part = path.with_suffix(".part")
-    read_rows(run).to_parquet(part, index=False)
+    rows = read_rows(run)
+    mixed = [name for name in rows.columns if name.startswith("param.") and len(_kinds(rows[name])) > 1]
+    texts = {name: rows[name].map(_text, na_action="ignore") for name in mixed}
+    rows.assign(**texts).to_parquet(part, index=False)
     part.replace(path)
     return path
 
@@ -141,6 +149,16 @@ def read_manifest(run: Path) -> dict[str, object]:
     except json.JSONDecodeError as err:
         raise RunFolderError(f"{path}:{err.lineno}: not JSON: {err.msg}") from err
     return manifest
+
+
+def _kinds(values: "pd.Series[Any]") -> set[str]:
+    """Return the kinds of values of a column: text, bool, number."""
+    names = {str: "text", bool: "bool", int: "number", float: "number"}
+    return {names.get(type(value), "other") for value in values.dropna()}
+
+
+def _text(value: Cell) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _score_columns(scores: WindowScores) -> dict[str, object]:
