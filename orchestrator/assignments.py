@@ -1,12 +1,12 @@
 """What the search hands out and takes in: plain values between search, engine and backends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.plan import TrialPlan
 from trainables.protocol import Scalar
-from trainables.trial import Phase, Status
+from trainables.trial import Phase, Status, TrialRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,24 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Draws of a trial to run now, in this order."""
+    """Draws of a trial to run now, in this order.
+
+    Attributes
+    ----------
+    keep
+        The fitted detector comes back with the outcome: it is the winner of its cell.
+    refit
+        The draw has its row already and runs for its detector alone.
+    """
 
     plan: TrialPlan
     draws: tuple[int, ...]
+    keep: bool = False
+    refit: bool = False
+
+    def request(self, draw: int) -> TrialRequest:
+        """Return what `run_trial` is asked for one of the draws."""
+        return replace(self.plan.request(draw), keep=self.keep)
 
 
 @dataclass(frozen=True, slots=True)

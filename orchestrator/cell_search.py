@@ -143,6 +143,10 @@ class CellSearch:
         self._in_flight -= 1
         self._waiting.appendleft(assignment)
 
+    def add(self, assignment: Assignment) -> None:
+        """Take in one more assignment, which is handed out like any other."""
+        self._waiting.append(assignment)
+
     def done(self) -> None:
         """Note that an assignment has ended."""
         self._in_flight -= 1

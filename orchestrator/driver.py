@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from optuna.study import StudyDirection
@@ -20,6 +20,7 @@ from orchestrator.results import Cell as Value
 from orchestrator.rows import SweepFacts, cell_key, draw_of, make_row, observe, read_back
 from orchestrator.search import SweepSearch
 from orchestrator.storage import RunFolder
+from orchestrator.winners import DrawKey, Winners
 from trainables.metrics import METRICS
 from trainables.trial import Phase, Status, TrialOutcome
 
@@ -29,10 +30,6 @@ Row = dict[str, Value]
 
 MOST_ATTEMPTS = 2
 """A draw whose worker was lost is handed out once more; one whose program raised is not."""
-
-
-DrawKey = tuple[str, int]
-"""Trial id and draw number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,7 @@ class Driver:
         self._facts = facts
         self._observers = observers
         self._metric = plan.spec.objective.metric
+        self._winners = Winners(folder, facts)
         self._cells = {cell.name: _CellState() for cell in plan.cells}
         self._attempts: Counter[DrawKey] = Counter()
         self._losses: Counter[DrawKey] = Counter()
@@ -86,11 +84,13 @@ class Driver:
         self._journal = StudyJournal(folder.path, direction, rebuild=retry_failed)
         self._search = SweepSearch(plan.cells, rules, self._read_back(retry_failed=retry_failed), self._journal.add)
         for cell in plan.cells:
-            self._cells[cell.name].announced = self._search.cell(cell.name).is_over
+            over = self._search.cell(cell.name).is_over
+            self._cells[cell.name].announced = over and not self._refit_for_winner(cell)
 
     def start(self) -> None:
         """Begin to write; until here the folder is untouched."""
         self._journal.open()
+        self._winners.start()
         for raced_out in self._search.raced_out:
             self._write_raced_out(raced_out)
         for cell in self.plan.cells:
@@ -121,15 +121,20 @@ class Driver:
     def next(self, fits: Callable[[Cell], bool] = lambda _cell: True) -> Assignment | None:
         """Return a trial to run now, or None if there is none that fits a free slot."""
         assignment = self._search.next(fits)
-        if assignment is not None:
-            state = self._cells[assignment.plan.cell.name]
-            state.started = state.started or time.monotonic()
-            self._observers.on_trial_start(assignment.plan)
-        return assignment
+        if assignment is None or assignment.refit:
+            return assignment
+        plan = assignment.plan
+        state = self._cells[plan.cell.name]
+        state.started = state.started or time.monotonic()
+        self._observers.on_trial_start(plan)
+        return replace(assignment, keep=plan.phase == "report" and assignment.draws[0] == plan.cell.report_draws[0])
 
     def report(self, assignment: Assignment, draw: int, outcome: TrialOutcome) -> bool:
         """Write the row of a draw; return False if the remaining draws of its trial were raced out."""
         plan = assignment.plan
+        if assignment.refit:
+            self._refitted(plan, outcome)
+            return True
         row = self._write(plan, draw, outcome)
         raced_out = self._search.record(plan, draw, observe(row, self._metric))
         if raced_out is not None:
@@ -141,7 +146,7 @@ class Driver:
         cell = assignment.plan.cell
         self._search.done(assignment)
         state = self._cells[cell.name]
-        if not state.announced and self._search.cell(cell.name).is_over:
+        if not state.announced and self._search.cell(cell.name).is_over and not self._refit_for_winner(cell):
             state.announced = True
             self._set_aside_stale_reports(cell)
             self._observers.on_cell_done(cell, self._summary(cell))
@@ -157,7 +162,7 @@ class Driver:
         if again and self._losses[key] < MOST_ATTEMPTS:
             logger.warning("%s draw %d: %s; it runs once more", plan.cell.name, draws[0], reason)
             self._attempts[key] += 1
-            self._search.requeue(Assignment(plan, draws))
+            self._search.requeue(replace(assignment, draws=draws))
             return
         go_on = self.report(assignment, draws[0], TrialOutcome(status=status, reason=reason))
         if go_on and len(draws) > 1:
@@ -170,12 +175,32 @@ class Driver:
         key = (plan.id, draw)
         self._attempts[key] += 1
         row = make_row(plan, draw, outcome, self._facts, self._attempts[key])
-        scores = outcome.scores if plan.phase == "report" and row["status"] == "ok" else None
+        scores = None
+        if plan.phase == "report" and row["status"] == "ok":
+            scores = outcome.scores
+            self._winners.put(plan, outcome)
         self._folder.append(row, scores)
         self._keep(plan.cell, row)
         _log(plan, row, outcome.trace)
         self._observers.on_row(plan, row, scores)
         return row
+
+    def _refit_for_winner(self, cell: Cell) -> bool:
+        """Hand a report draw of a finished cell out once more if the run folder lacks the cell's winner."""
+        rows = self._cells[cell.name].rows
+        search = self._search.cell(cell.name)
+        ok = {key for key, row in rows.items() if row.phase == "report" and row.status == "ok"}
+        plans = [plan for plan in search.report_plans() if (plan.id, plan.draws[0]) in ok]
+        missing = self._winners.missing(cell.name, plans)
+        if missing is None:
+            return False
+        search.add(Assignment(missing, missing.draws, keep=True, refit=True))
+        return True
+
+    def _refitted(self, plan: TrialPlan, outcome: TrialOutcome) -> None:
+        if outcome.status != "ok":
+            logger.warning("%s: there is no winner, its second fit failed: %s", plan.cell.name, outcome.reason)
+        self._winners.put(plan, outcome)
 
     def _write_raced_out(self, raced_out: RacedOut) -> None:
         for draw in raced_out.draws:

@@ -162,6 +162,7 @@ def _facts(plan: SweepPlan, series: Mapping[str, LabelledSeries], origin: Proven
         seeds=plan.spec.few_shot.seeds,
         simulated={name: one.simulated for name, one in series.items()},
         fingerprint=origin.fingerprint,
+        weights=origin.weights,
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import cast
 
 from orchestrator.assignments import Observation, Recorded
@@ -19,7 +19,7 @@ PARAMETER = "param."
 
 @dataclass(frozen=True, slots=True)
 class SweepFacts:
-    """What all rows of a sweep have in common; `simulated` by source name."""
+    """What all rows of a sweep have in common; `simulated` by source name, SHA-256 of `weights` by backbone name."""
 
     sweep: str
     unit: str
@@ -27,6 +27,7 @@ class SweepFacts:
     seeds: str
     simulated: Mapping[str, bool]
     fingerprint: str
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_row(

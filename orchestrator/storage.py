@@ -7,20 +7,25 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 from orchestrator.errors import RunFolderError
 from orchestrator.results import Cell, read_records, row_line, write_parquet, write_scores
 from trainables.trial import WindowScores
+from trainables.winner import MANIFEST as WINNER
+from trainables.winner import SavedWinner
 
 ROWS = "rows.jsonl"
 SPEC = "spec.yaml"
 MANIFEST = "manifest.json"
 JOURNAL = "optuna.journal"
 LOG = "sweep.log"
+WINNERS = "winners"
 
 
 class RunFolder:
@@ -87,6 +92,34 @@ class RunFolder:
                 raise
         except OSError as err:
             raise RunFolderError(f"{self.path}: cannot write: {err.strerror}; free space, then --resume it") from err
+
+    def write_winner(self, cell: str, winner: SavedWinner) -> None:
+        """Write the winner of a cell in place of an earlier one; the manifest is written last.
+
+        Raises
+        ------
+        RunFolderError
+            The disk is full or read-only; what is left is overwritten by the next attempt.
+        """
+        folder = self.winner_folder(cell)
+        part = folder.with_name(folder.name + ".part")
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            for name, content in winner.files.items():
+                path = part / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            part.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(winner.manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
+            (part / WINNER).write_text(text + "\n", encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            part.replace(folder)
+        except OSError as err:
+            raise RunFolderError(f"{folder}: cannot write: {err.strerror}; free space, then --resume it") from err
+
+    def winner_folder(self, cell: str) -> Path:
+        """Return the folder of a cell's winner; a name that no file could have is encoded."""
+        return self.path / WINNERS / quote(cell, safe=" ()")
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the folder atomically."""

@@ -94,6 +94,7 @@ MAY_USE = {
         "trainables.registry",
         "trainables.settings",
         "trainables.trial",
+        "trainables.winner",
     ),
     # Rows and errors of the orchestrator; metrics and trial types, because metrics are recomputed from score files.
     "analysis/*": ("analysis", "orchestrator.results", "orchestrator.errors", "trainables.metrics", "trainables.trial"),

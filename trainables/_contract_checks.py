@@ -1,8 +1,10 @@
 """The checks of `trainables.contract`, one function each."""
 
 import pickle
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -15,6 +17,7 @@ from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import ContractError, DetectorError
 from trainables.protocol import Detector, DetectorConfig, FaultClassifier, FitFacts, Labels, Scalar, TrialResources
 from trainables.registry import build_detector
+from trainables.saving import load_detector, save_detector
 
 TOLERANCE = 1e-9
 """Most that a window's score may move with its neighbours, as a share of itself or of the median score."""
@@ -239,6 +242,20 @@ def _pickling(subject: Subject) -> None:
     require(first.tobytes() == second.tobytes(), f"{_differing(first, second)} differ after pickling")
 
 
+def _saving(subject: Subject) -> None:
+    query, detector = make_toy("heavy").query, subject.fitted("shift")
+    with tempfile.TemporaryDirectory(prefix="contract-") as name:
+        save_detector(detector, Path(name))
+        pickles = [path.name for path in Path(name).rglob("*") if path.suffix in _PICKLES]
+        require(not pickles, f"save writes {', '.join(pickles)}: a pickle runs code when it is loaded")
+        again = load_detector(subject.cls, Path(name), subject.cls.Config(**dict(subject.settings)), subject.resources)
+    first, second = scores_of(detector, query), scores_of(again, query)
+    require(first.tobytes() == second.tobytes(), f"{_differing(first, second)} differ after saving and loading")
+
+
+_PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt"}
+
+
 def _labels_honoured(subject: Subject) -> None:
     toy = make_toy("shift")
     if subject.cls.labels == "none":
@@ -316,6 +333,10 @@ def _sees_no_fault_labels(subject: Subject) -> bool:
     return subject.cls.labels != "all"
 
 
+def _is_saved(subject: Subject) -> bool:
+    return not getattr(subject.cls, "unsaved", False)
+
+
 def _names_faults(subject: Subject) -> bool:
     return hasattr(subject.cls, "classify")
 
@@ -339,6 +360,7 @@ CHECKS: tuple[Check, ...] = (
     Check("constant_channel", "a channel that never moves gives scores or a DetectorError", _constant_channel, _always),
     Check("no_shots", "no labelled window at all gives scores", _no_shots, _sees_no_fault_labels),
     Check("pickling", "it scores the same after pickling", _pickling, _always),
+    Check("saving", "it scores the same after it was saved to files and loaded again", _saving, _is_saved),
     Check("labels_honoured", "fault labels do not move a single score", _labels_honoured, _sees_no_fault_labels),
     Check("facts", "facts is a FitFacts", _facts, _always),
     Check("classify_rows", "rows of classify are probabilities that sum to 1", _classify_rows, _names_faults),

@@ -34,6 +34,8 @@ class LoraModel:
         `normal`, then the fault types.
     micro_batch
         Windows of a forward pass in training.
+    length
+        Steps of the windows it was fitted on.
     """
 
     backbone: MomentBackbone
@@ -45,6 +47,7 @@ class LoraModel:
     first_layer: int
     micro_batch: int
     trainable_parameters: int
+    length: int
 
     def outputs(self, windows: Windows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return log-odds of a fault [N] and scores of the types [N, types]."""
@@ -101,6 +104,7 @@ def fit_lora(
             first,
             min(micro_batch, config.batch, len(support)),
             sum(tensor.numel() for tensor in parameters.values()),
+            support.length,
         )
         _train(model, parameters, config, support)
     return model

@@ -1,5 +1,6 @@
 """The torch half of `lstm_ae`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,10 @@ class LstmModel:
         """Numbers that were fitted."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the fitted tensors by name."""
+        return {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
+
     def errors(self, sequences: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return errors of the last steps relative to `unit` [N, C] of sequences [N, C, L]."""
         with torch_session(self.resources) as device:
@@ -82,6 +87,16 @@ def fit_lstm(config: LstmAutoencoderConfig, resources: TrialResources, sequences
         network.requires_grad_(requires_grad=False)
         unit = np.sqrt(np.square(_errors(network, sequences, device)).mean(axis=0))
     return LstmModel(network, np.maximum(unit, LEAST_ERROR).astype(np.float32), resources)
+
+
+def restored(
+    config: LstmAutoencoderConfig, resources: TrialResources, weights: Mapping[str, Tensor], unit: NDArray[np.float32]
+) -> LstmModel:
+    """Return the autoencoder that had these weights and units [C]."""
+    network = _Autoencoder(len(unit), config.hidden)
+    network.load_state_dict(weights)
+    network.requires_grad_(requires_grad=False)
+    return LstmModel(network.to(resources.device), unit, resources)
 
 
 def _inputs(sequences: Tensor) -> Tensor:

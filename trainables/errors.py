@@ -29,6 +29,14 @@ class NonFiniteError(DetectorError):
     """A loss or a score is NaN or infinite."""
 
 
+class SavingError(DetectorError):
+    """A fitted detector cannot be saved as it is; the message says what stands in the way."""
+
+
+class WinnerError(TrainablesError):
+    """A saved winner is not there, damaged, or cannot score this telemetry; the message says what would be right."""
+
+
 class UntrainedError(DetectorError):
     """A tensor that should train received no gradient."""
 

@@ -29,6 +29,7 @@ from trainables.trial import (
     TrialRequest,
     WindowScores,
 )
+from trainables.winner import SavedWinner, describe, with_files
 
 
 def run_trial(
@@ -40,9 +41,12 @@ def run_trial(
     `resources.seed` is replaced by the seed of the request.
     """
     memory = _PeakMemory(on_gpu=resources.device == "cuda")
+    resources = replace(resources, seed=request.seed)
     try:
         with memory:
-            outcome = _run(request, settings, series, replace(resources, seed=request.seed))
+            outcome, detector = _run(request, settings, series, resources)
+        if request.keep:
+            outcome = replace(outcome, winner=_winner(request, settings, series, resources, outcome, detector))
     except DrawTimeoutError as err:
         outcome = _failure("timeout", err)
     except MemoryError as err:
@@ -54,7 +58,7 @@ def run_trial(
 
 def _run(
     request: TrialRequest, settings: EvaluationSettings, series: LabelledSeries, resources: TrialResources
-) -> TrialOutcome:
+) -> tuple[TrialOutcome, Detector]:
     parts = _prepared(series, settings, request.fold)
     few_shot = settings.few_shot
     index = draw_support(parts.pool, source=series.name, shots=request.shots, draw=request.draw, few_shot=few_shot)
@@ -85,7 +89,7 @@ def _run(
         scores = _window_scores(series, query, checked_scores(detector, query), detector)
     scored = time.perf_counter()
     facts = detector.facts
-    return TrialOutcome(
+    outcome = TrialOutcome(
         status="ok",
         metrics=compute_metrics(scores, threshold, series.step_s),
         threshold=threshold,
@@ -99,6 +103,24 @@ def _run(
         trainable_parameters=facts.trainable_parameters,
         effective_scale=facts.effective_scale,
     )
+    return outcome, detector
+
+
+def _winner(
+    request: TrialRequest,
+    settings: EvaluationSettings,
+    series: LabelledSeries,
+    resources: TrialResources,
+    outcome: TrialOutcome,
+    detector: Detector,
+) -> SavedWinner:
+    """Return the fitted detector in files; one that cannot be saved says why, and its draw stands all the same."""
+    parts = _prepared(series, settings, request.fold)
+    winner = describe(request, settings, parts, resources, (outcome.threshold or 0.0, outcome.threshold_rule))
+    try:
+        return with_files(winner, detector, parts, resources)
+    except Exception as err:  # whatever a user's own class raises: a score must not be lost to it
+        return winner.without_files(_reason(err))
 
 
 def _judged_on_support(request: TrialRequest, settings: EvaluationSettings) -> bool:
@@ -211,9 +233,12 @@ def _events(windows: LabelledWindows) -> int:
     return len(np.unique(windows.event[windows.y == 1]))
 
 
+def _reason(err: BaseException) -> str:
+    return " ".join(f"{type(err).__name__}: {err}".split())[:500]
+
+
 def _failure(status: Status, err: BaseException) -> TrialOutcome:
-    reason = " ".join(f"{type(err).__name__}: {err}".split())[:500]
-    return TrialOutcome(status=status, reason=reason, trace="".join(traceback.format_exception(err)))
+    return TrialOutcome(status=status, reason=_reason(err), trace="".join(traceback.format_exception(err)))
 
 
 class _PeakMemory:

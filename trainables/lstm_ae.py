@@ -1,5 +1,6 @@
 """LSTM autoencoder over all channels: the neural baseline that sees normal windows only."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from trainables._moment_input import fit_scaling
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import DetectorError
 from trainables.protocol import DetectorConfig, FitFacts, Labels, TrialResources
+from trainables.saving import read_state, write_state
 
 if TYPE_CHECKING:
     from trainables._lstm import LstmModel
@@ -89,3 +91,18 @@ class LstmAutoencoder:
     def facts(self) -> FitFacts:
         """All weights of encoder and decoder."""
         return FitFacts(trainable_parameters=self.model_.trainable_parameters)
+
+    def save(self, folder: Path) -> None:
+        """Write weights, and the units of inputs and errors."""
+        weights = self.model_.weights()
+        write_state(folder, {"scaling": self.scaling_, "unit": self.model_.unit, "weights": weights}, home=__name__)
+
+    @classmethod
+    def load(cls, folder: Path, config: LstmAutoencoderConfig, resources: TrialResources) -> Self:
+        """Read what `save` wrote."""
+        from trainables._lstm import restored  # noqa: PLC0415
+
+        detector, state = cls(config, resources), read_state(folder, home=__name__)
+        detector.scaling_ = state["scaling"]
+        detector.model_ = restored(config, resources, state["weights"], state["unit"])
+        return detector

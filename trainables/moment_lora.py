@@ -1,5 +1,6 @@
 """MOMENT adapted to a few labelled windows by low-rank adapters (LoRA) and a linear head."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -119,3 +120,24 @@ class MomentLora:
             micro_batch=self.model_.micro_batch,
             effective_scale=self.config.alpha_ratio,
         )
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter in PEFT's layout into `adapter/`, the head into `head.safetensors`, and the rest beside."""
+        from trainables._lora_files import save_lora  # noqa: PLC0415
+
+        save_lora(self.model_, self.config, folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: MomentLoraConfig, resources: TrialResources) -> Self:
+        """Read what `save` wrote, and the backbone that the settings name.
+
+        Raises
+        ------
+        WeightsError, MissingPackageError
+            The backbone cannot be loaded.
+        """
+        from trainables._lora_files import load_lora  # noqa: PLC0415
+
+        detector = cls(config, resources)
+        detector.model_ = load_lora(config, resources, folder)
+        return detector

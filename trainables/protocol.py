@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -103,4 +104,22 @@ class FaultClassifier(Protocol):
 
     def classify(self, windows: Windows) -> NDArray[np.float64]:
         """Probabilities float64 [N, types], columns in the order of `fault_types`."""
+        ...
+
+
+@runtime_checkable
+class Saveable(Protocol):
+    """A detector that writes its own files, where `trainables.saving` cannot save its attributes for it.
+
+    Needed only for attributes other than numbers, text, arrays, scikit-learn estimators, and dataclasses and
+    containers of them. `save` writes no pickle and no telemetry.
+    """
+
+    def save(self, folder: Path) -> None:
+        """Write what `fit` learned into an empty folder."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, config: DetectorConfig, resources: TrialResources) -> Self:
+        """Return a detector that scores as the saved one did, bit for bit on the same device."""
         ...

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trainables.protocol import Scalar
 from trainables.settings import DataSettings, FewShotSettings, SplitSettings, ThresholdSettings
+from trainables.winner import SavedWinner
 
 Phase = Literal["select", "report"]
 Status = Literal["ok", "failed", "timeout", "oom", "pruned", "interrupted"]
@@ -46,6 +47,8 @@ class TrialRequest:
         Seed of the detector (derived; not of the draw, which depends on source, K and `draw` alone).
     searched
         True if the configuration was chosen on validation labels, which are then part of the labels spent.
+    keep
+        True if the fitted detector is to come back with the outcome, as the winner of its cell.
     """
 
     detector: str
@@ -57,6 +60,7 @@ class TrialRequest:
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     class_path: str | None = None
     searched: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +119,4 @@ class TrialOutcome:
     micro_batch: int | None = None
     trainable_parameters: int | None = None
     effective_scale: float | None = None
+    winner: SavedWinner | None = None

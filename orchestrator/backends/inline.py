@@ -17,7 +17,7 @@ class InlineBackend:
             for draw in assignment.draws:
                 with interrupts.may_strike():
                     outcome = run_within(
-                        plan.request(draw),
+                        assignment.request(draw),
                         workplace.settings[source],
                         workplace.series[source],
                         workplace.resources(workplace.device(plan.cell)),

@@ -80,7 +80,7 @@ class _Desk:
         device = self._workplace.device(plan.cell)
         if device == "cuda":
             self._on_gpu.add(trial_id)
-        return pack(plan.cell.source, [plan.request(draw) for draw in assignment.draws], device)
+        return pack(plan.cell.source, [assignment.request(draw) for draw in assignment.draws], device)
 
     def started(self, trial_id: str) -> None:
         """Note that a trial has its actor: its first draw runs from now on."""

@@ -139,8 +139,8 @@ def test_a_cluster_of_two_nodes_gives_the_same_rows(tmp_path):
 @pytest.mark.ray
 def test_a_run_folder_holds_its_layout_and_nothing_of_tune(everything):
     _, run, _, _ = everything("ray")
-    kept = {"manifest.json", "optuna.journal", "results.parquet", "rows.jsonl", "scores", "spec.yaml", "sweep.log"}
-    assert kept == {path.name for path in run.iterdir()} - {"report"}
+    files = {"manifest.json", "optuna.journal", "results.parquet", "rows.jsonl", "spec.yaml", "sweep.log"}
+    assert files | {"scores", "winners"} == {path.name for path in run.iterdir()} - {"report"}
 
 
 def test_failed_draws_run_again_only_when_asked(tmp_path):

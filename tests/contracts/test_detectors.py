@@ -24,7 +24,7 @@ def expected_checks(cls) -> int:
     by_labels = {"none": 2, "normal": 4, "all": 2}[cls.labels]  # 0 shots and labels honoured; 1 shot and 1 class
     direction = 0 if getattr(cls, "uninformed", False) else 2
     naming = 2 if hasattr(cls, "classify") else 0
-    return 14 + direction + by_labels + naming
+    return 15 + direction + by_labels + naming
 
 
 @pytest.mark.parametrize("name", detector_names())
@@ -71,6 +71,7 @@ BREAKS = {
     "constant_channel": ["DividingBySpread"],
     "no_shots": ["NeedingShots"],
     "pickling": ["HoldingAFunction"],
+    "saving": ["ForgettingItsState", "SavingAPickle", "HoldingTelemetry"],
     "labels_honoured": ["PeekingAtFaults", "PeekingAtTypes"],
     "facts": ["FactsAsADict"],
     "classify_rows": ["UnevenRows"],
@@ -92,7 +93,7 @@ def test_a_detector_that_breaks_one_rule_fails_the_check_of_that_rule(check, bro
 
 ALONE = [
     "unknown_parameter", "finite", "state_kept", "inputs_untouched", "neighbours", "one_shot", "one_class",
-    "constant_channel", "no_shots", "labels_honoured", "facts", "classify_rows", "classify_names",
+    "constant_channel", "no_shots", "saving", "labels_honoured", "facts", "classify_rows", "classify_names",
 ]  # fmt: skip
 """Rules whose breach leaves the rest of the contract whole."""
 

@@ -1,5 +1,6 @@
 """A sound detector, and one copy of it for each way to break the contract."""
 
+import pickle
 from typing import ClassVar
 
 import numpy as np
@@ -183,6 +184,43 @@ class NeedingShots(QuietNormal):
 class HoldingAFunction(Quiet):
     def fit(self, support, reference):
         self.squash = lambda values: values
+        return self
+
+
+class ForgettingItsState(Quiet):
+    """Its files hold nothing, so that what it learned is lost."""
+
+    offset = 0.0
+
+    def fit(self, support, reference):
+        self.offset = 1.0
+        return self
+
+    def score(self, windows):
+        return super().score(windows) + self.offset
+
+    def save(self, folder):
+        (folder / "empty.json").write_text("{}")
+
+    @classmethod
+    def load(cls, folder, config, resources):
+        return cls(config, resources)
+
+
+class SavingAPickle(ForgettingItsState):
+    def save(self, folder):
+        (folder / "model.pkl").write_bytes(pickle.dumps(self.offset))
+
+    @classmethod
+    def load(cls, folder, config, resources):
+        detector = cls(config, resources)
+        detector.offset = pickle.loads((folder / "model.pkl").read_bytes())
+        return detector
+
+
+class HoldingTelemetry(Quiet):
+    def fit(self, support, reference):
+        self.reference = reference
         return self
 
 

@@ -63,8 +63,8 @@ def test_a_thirty_line_detector_outside_the_repository_passes(tmp_path):
     done = command(tmp_path, "outside:LastValue")
     assert (0, "") == (done.returncode, done.stderr)
     lines = done.stdout.splitlines()
-    assert "outside:LastValue: 18 checks, 0 failed" == lines[-1]
-    assert 18 == sum(line.startswith("ok      ") for line in lines)
+    assert "outside:LastValue: 19 checks, 0 failed" == lines[-1]
+    assert 19 == sum(line.startswith("ok      ") for line in lines)
 
 
 def test_a_file_with_a_syntax_error_is_one_message_and_exit_2(tmp_path):
@@ -127,7 +127,7 @@ def test_a_wrong_setting_is_one_message_and_exit_2(setting, message):
 def test_settings_reach_the_detector():
     done = run("moving_variance", "--settings", "steps=4", "--settings", "top_channels=1")
     assert 0 == done.exit_code
-    assert "moving_variance: 18 checks, 0 failed" in done.output
+    assert "moving_variance: 19 checks, 0 failed" in done.output
     assert {"steps": 4} == dict(subject_of("moving_variance", {"steps": 4}).settings)
 
 

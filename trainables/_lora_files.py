@@ -1,0 +1,71 @@
+"""`moment_lora` on disk: the adapter as PEFT lays it out, the head and what makes its features beside it.
+
+`adapter/` can be opened without this project, by `peft.PeftModel.from_pretrained(moment, "adapter")`.
+"""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from trainables import _frozen
+from trainables._lora import LoraModel
+from trainables._moment import adapted_from, load
+from trainables._torch import torch_session
+from trainables.backbones import PUBLISHED
+from trainables.moment_lora import MomentLoraConfig
+from trainables.protocol import TrialResources
+from trainables.saving import read_state, write_state
+
+ADAPTER = "adapter"
+HEAD = "head.safetensors"
+
+
+def save_lora(model: LoraModel, config: MomentLoraConfig, folder: Path) -> None:
+    """Write an adapted model; the backbone itself is not copied."""
+    adapter = folder / ADAPTER
+    model.backbone.adapted.save_pretrained(adapter, save_embedding_layers=False)
+    (adapter / "README.md").unlink()  # PEFT's empty form of a model card
+    _name_base(adapter / "adapter_config.json", config.backbone)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.head.items()}, folder / HEAD)
+    state = {
+        "features": model.features,
+        "length": model.length,
+        "names": model.names,
+        "micro_batch": model.micro_batch,
+        "trainable_parameters": model.trainable_parameters,
+    }
+    write_state(folder, state, home=__name__)
+
+
+def load_lora(config: MomentLoraConfig, resources: TrialResources, folder: Path) -> LoraModel:
+    """Return the model that `save_lora` wrote, on the backbone that the settings name."""
+    from peft import PeftModel  # noqa: PLC0415  (seconds to import)
+
+    state = read_state(folder, home=__name__)
+    with torch_session(resources) as device:
+        frozen, how = _frozen.open_frozen(config, resources, state["length"])
+        weights = _frozen.backbone_folder(config.backbone, resources)
+        backbone = load(weights, device, random_seed=resources.seed if config.init == "random" else None)
+        backbone.adapted = PeftModel.from_pretrained(backbone.module, folder / ADAPTER, torch_device=str(device))
+        backbone.adapted.eval()
+    head = {name: tensor.to(device) for name, tensor in load_file(folder / HEAD).items()}
+    return LoraModel(
+        backbone,
+        head,
+        state["features"],
+        how,
+        resources,
+        state["names"],
+        adapted_from(config.adapted_layers, frozen),
+        state["micro_batch"],
+        state["trainable_parameters"],
+        state["length"],
+    )
+
+
+def _name_base(path: Path, backbone: str) -> None:
+    """Name a published backbone in the adapter's configuration, as PEFT does; a local folder is nobody's business."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = backbone if backbone in PUBLISHED else None
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

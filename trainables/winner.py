@@ -1,0 +1,324 @@
+"""A cell's winner: the fitted detector in files, and a manifest of all that it takes to score with it again.
+
+The winner is the configuration that the search chose, as fitted on the *first* report draw that ended ok. No score
+of the test part has a say in that choice.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainables._features import squashed
+from trainables._support import standardisation
+from trainables.data.scaling import Normalise, Scaler
+from trainables.errors import SavingError, WinnerError
+from trainables.protocol import Detector, Labels, Scalar, TrialResources
+from trainables.registry import build_detector, config_class, detector_entry, load_class
+from trainables.saving import load_detector, save_detector
+from trainables.settings import MissingRule
+
+if TYPE_CHECKING:
+    from trainables.data.parts import Parts
+    from trainables.trial import EvaluationSettings, TrialRequest
+
+MANIFEST = "winner.json"
+"""Lies beside the detector's own files."""
+
+MOST_BYTES = 512 * 2**20
+"""Files travel from worker to driver in memory; an adapter of the largest MOMENT has 10 MB."""
+
+PROBE = 4
+"""Reference windows that a detector must score alike before and after it was saved."""
+
+VERSIONS = ("numpy", "scikit-learn", "skops", "torch", "transformers", "peft", "momentfm")
+"""Packages on which a winner's numbers rest."""
+
+
+class Column(BaseModel):
+    """One channel, and how its raw values v become what the detector sees: (v - centre) / spread.
+
+    Attributes
+    ----------
+    median
+        Of the reference, raw; stands in for missing values where `missing` says so.
+    missing
+        `hold` repeats the last value of the segment, and is the median before the first; `median`; `zero`.
+    level, level_spread
+        Mean and standard deviation of arcsinh of the scaled values over the reference.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    centre: float
+    spread: float
+    median: float
+    missing: MissingRule
+    level: float
+    level_spread: float
+
+
+class Origin(BaseModel):
+    """Where a winner comes from; what the worker that fits it cannot know.
+
+    Attributes
+    ----------
+    sweep, trial, fingerprint
+        As in the rows.
+    weights
+        Backbone name -> SHA-256 of its file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sweep: str
+    trial: str
+    fingerprint: str
+    weights: Mapping[str, str]
+
+
+class Manifest(BaseModel):
+    """`winner.json`.
+
+    Attributes
+    ----------
+    detector, class_path, settings
+        What to construct; `class_path` is None for a built-in detector.
+    labels
+        What the detector has seen of the labels.
+    seed, threads, device
+        Resources it was fitted with.
+    source, simulated, fold, shots, draw
+        Which telemetry and labels it was fitted on.
+    window, step_s
+        Steps of a window, seconds of a step.
+    timezone
+        Zone of timestamps without an offset, None for UTC.
+    normalise, columns, dropped
+        Scaling of each channel, in the order in which the detector expects them; columns of the table that carried
+        nothing on the reference (constant or empty) and are not used.
+    threshold, threshold_rule
+        An alarm is ``score >= threshold``.
+    versions
+        Packages that fitted it.
+    files
+        SHA-256 of each file of the detector.
+    not_saved
+        Why there are no files; empty if there are.
+    origin
+        See `Origin`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    detector: str
+    class_path: str | None
+    settings: Mapping[str, Scalar]
+    labels: Labels
+    seed: int
+    threads: int
+    device: Literal["cpu", "cuda"]
+    source: str
+    simulated: bool
+    fold: int
+    shots: int
+    draw: int
+    window: int
+    step_s: float
+    timezone: str | None
+    normalise: Normalise
+    columns: tuple[Column, ...]
+    dropped: tuple[str, ...]
+    threshold: float
+    threshold_rule: str
+    versions: Mapping[str, str]
+    files: Mapping[str, str] = {}
+    not_saved: str = ""
+    origin: Origin | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call this winner."""
+        return f"{self.detector} at {self.shots} shots ({self.source}, fold {self.fold})"
+
+    @property
+    def scaler(self) -> Scaler:
+        """The scaling, for a table that has just these columns, in this order."""
+        return Scaler(
+            kept=np.arange(len(self.columns)),
+            columns=tuple(column.name for column in self.columns),
+            centre=np.asarray([column.centre for column in self.columns]),
+            spread=np.asarray([column.spread for column in self.columns]),
+            median=np.asarray([column.median for column in self.columns]),
+            rules=tuple(column.missing for column in self.columns),
+            missing=np.zeros(len(self.columns), dtype=np.int64),
+            fitted_on=np.empty(0, dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SavedWinner:
+    """A winner on its way from the worker to the run folder: manifest, and bytes by file name."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+    def without_files(self, reason: str) -> Self:
+        """Return what is left where saving did not work."""
+        return replace(self, manifest=self.manifest.model_copy(update={"not_saved": reason, "files": {}}), files={})
+
+    def from_(self, origin: Origin) -> Self:
+        """Return the winner with its origin."""
+        return replace(self, manifest=self.manifest.model_copy(update={"origin": origin}))
+
+
+def describe(
+    request: "TrialRequest",
+    settings: "EvaluationSettings",
+    parts: "Parts",
+    resources: TrialResources,
+    threshold: tuple[float, str],
+) -> SavedWinner:
+    """Return the manifest of a fitted detector, without files yet; `threshold` is its value and its rule."""
+    scaler, reference, series = parts.scaler, parts.reference, parts.series
+    entry = detector_entry(request.detector, request.class_path)
+    rows = np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
+    level, level_spread = standardisation(rows)
+    numbers = zip(scaler.columns, scaler.centre, scaler.spread, scaler.median, scaler.rules, level, level_spread,
+                  strict=True)  # fmt: skip
+    manifest = Manifest(
+        detector=request.detector,
+        class_path=request.class_path,
+        settings=config_class(request.detector, request.class_path)(**dict(request.settings)).model_dump(mode="json"),
+        labels=entry.labels,
+        seed=resources.seed,
+        threads=resources.threads,
+        device=resources.device,
+        source=series.name,
+        simulated=series.simulated,
+        fold=request.fold,
+        shots=request.shots,
+        draw=request.draw,
+        window=settings.data.window,
+        step_s=series.step_s,
+        timezone=settings.data.timezone,
+        normalise=settings.data.normalise,
+        columns=tuple(Column(**dict(zip(Column.model_fields, values, strict=True))) for values in numbers),
+        dropped=tuple(name for name in series.columns if name not in scaler.columns),
+        threshold=threshold[0],
+        threshold_rule=threshold[1],
+        versions=dict(installed()),
+    )
+    return SavedWinner(manifest, {})
+
+
+def with_files(winner: SavedWinner, detector: Detector, parts: "Parts", resources: TrialResources) -> SavedWinner:
+    """Save the detector, load it again, and return the winner with its files if both score alike.
+
+    Raises
+    ------
+    SavingError
+        The detector cannot be saved, is too large, or scores differently when loaded again.
+    """
+    if getattr(detector, "unsaved", False):
+        raise SavingError("the class declares that it is not to be saved (unsaved = True)")
+    with tempfile.TemporaryDirectory(prefix="winner-") as name:
+        folder = Path(name)
+        save_detector(detector, folder)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        if folder / MANIFEST in paths:
+            raise SavingError(f"the detector writes {MANIFEST}, a name that is taken")
+        size = sum(path.stat().st_size for path in paths)
+        if size > MOST_BYTES:
+            raise SavingError(f"its files take {size / 2**20:.0f} MB, more than {MOST_BYTES >> 20}")
+        probe = parts.reference.take(np.arange(min(PROBE, len(parts.reference))))
+        again = _loaded(winner.manifest, folder, resources)
+        if detector.score(probe).tobytes() != again.score(probe).tobytes():
+            raise SavingError("it scores differently after it was saved and loaded again; give the class save and load")
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return replace(winner, manifest=winner.manifest.model_copy(update={"files": hashes}), files=files)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `winner.json` of a winner's folder.
+
+    Raises
+    ------
+    WinnerError
+        Missing, damaged, or of a newer format.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as err:
+        raise WinnerError(f"{path}: cannot be read: {err.strerror}") from err
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise WinnerError(f"{path}: damaged, or written by another version: {where}: {first['msg']}") from err
+
+
+def load_winner(folder: Path, manifest: Manifest, device: Literal["cpu", "cuda"] = "cpu") -> Detector:
+    """Return the fitted detector of a winner.
+
+    Raises
+    ------
+    WinnerError
+        It was not saved, or a file is missing or damaged.
+    DetectorError, WeightsError, MissingPackageError
+        Its class, its backbone or a package is not to be had here.
+    """
+    if manifest.not_saved:
+        raise WinnerError(f"{folder}: {manifest.title} was not saved: {manifest.not_saved}")
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise WinnerError(f"{path}: missing; the winner is incomplete")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise WinnerError(f"{path}: changed since it was saved; take the winner from its run folder again")
+    _check_backbone(folder, manifest)
+    resources = TrialResources(seed=manifest.seed, threads=manifest.threads, device=device)
+    return _loaded(manifest, folder, resources)
+
+
+def _loaded(manifest: Manifest, files: Path, resources: TrialResources) -> Detector:
+    cls = load_class(detector_entry(manifest.detector, manifest.class_path).path)
+    build_detector(manifest.detector, manifest.settings, resources, manifest.class_path)  # names a wrong setting
+    return load_detector(cls, files, cls.Config(**dict(manifest.settings)), resources)
+
+
+def _check_backbone(folder: Path, manifest: Manifest) -> None:
+    """Refuse to score with other weights than those the winner was fitted on."""
+    name = manifest.settings.get("backbone")
+    expected = manifest.origin.weights.get(str(name)) if manifest.origin is not None else None
+    if expected is None:
+        return
+    from trainables.backbones import WEIGHTS_FILE, resolve  # noqa: PLC0415  (only where there is a backbone)
+
+    with (resolve(str(name)) / WEIGHTS_FILE).open("rb") as weights:
+        found = hashlib.file_digest(weights, "sha256").hexdigest()
+    if found != expected:
+        raise WinnerError(
+            f"{folder}: the backbone {name!r} is not the one that the winner was fitted on "
+            f"(SHA-256 {found[:12]}, then {expected[:12]})"
+        )
+
+
+def installed() -> list[tuple[str, str]]:
+    """Return the packages of `VERSIONS` that are installed, with their versions."""
+    found = []
+    for name in VERSIONS:
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue  # ordinary detectors run without it
+    return found
