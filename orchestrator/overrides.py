@@ -20,7 +20,9 @@ def resolve_paths(values: Mapping[str, Value], base: Path) -> None:
 
 
 def replace_data(values: dict[str, Value], path: Path | None) -> dict[KeyPath, str]:
-    """Let the only source read `path` (from the current folder) as a table; return which key the option set.
+    """Let the only source read `path` (from the current folder); return which key the option set.
+
+    A simulated source becomes a table, any other keeps its reader.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def replace_data(values: dict[str, Value], path: Path | None) -> dict[KeyPath, s
         count = f"{len(data)} sources" if isinstance(data, list) else "data that is no mapping"
         raise SpecError([f"--data {path}: needs a sweep file with one data source, this one has {count}; use --set"])
     data["path"] = str(path.expanduser().absolute())
-    if data.get("source") != "table":
+    if data.get("source", "simulated") == "simulated":
         data["source"] = "table"
         data.pop("incidents", None)
     return {("data", "path"): f"--data {path}"}

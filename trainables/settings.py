@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
 MissingRule = Literal["hold", "median", "zero"]
+SourceName = Literal["simulated", "table", "prometheus", "openmetrics", "long_csv"]
+"""Readers of telemetry; `trainables.data.readers.READERS` has one for each name."""
 
 
 class Settings(BaseModel):
@@ -41,8 +43,10 @@ class DataSettings(Settings):
     """
 
     name: str | None = Field(default=None, min_length=1, description="Name in rows; default: file stem or 'simulated'.")
-    source: Literal["simulated", "table"] = "simulated"
-    path: Path | None = Field(default=None, description="CSV, CSV.gz or Parquet; relative to the sweep file.")
+    source: SourceName = "simulated"
+    path: Path | None = Field(
+        default=None, description="The table, or the file or folder of another source; relative to the sweep file."
+    )
     incidents: Path | None = Field(default=None, description="Incidents: start, end, service, type.")
     rows: Annotated[int, Field(ge=1000)] = Field(default=10_000, description="Rows of simulated telemetry.")
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Seed of simulated telemetry.")
@@ -56,9 +60,9 @@ class DataSettings(Settings):
     missing: MissingRule | MissingByColumn = "hold"
 
     @model_validator(mode="after")
-    def _path_goes_with_table(self) -> "DataSettings":
-        if self.source == "table" and self.path is None:
-            raise ValueError("source table needs a path (or --data PATH)")
+    def _path_goes_with_files(self) -> "DataSettings":
+        if self.source != "simulated" and self.path is None:
+            raise ValueError(f"source {self.source} needs a path (or --data PATH)")
         if self.source == "simulated" and (self.path is not None or self.incidents is not None):
             raise ValueError("source simulated takes neither path nor incidents; use source: table")
         return self

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.series import UNLABELLED, Event, LabelledSeries, Quality
+from trainables.data.series import UNLABELLED, Event, LabelledSeries
 from trainables.errors import DataError
 
 GAP_STEPS = 5
@@ -38,6 +38,8 @@ class RawColumns:
     quality : int8 [T]
     line
         From a row number to the words that name its place in the file ("line 17").
+    simulated
+        True for generated telemetry.
     """
 
     where: str
@@ -50,6 +52,7 @@ class RawColumns:
     segment: NDArray[np.object_]
     quality: NDArray[np.int8]
     line: Callable[[int], str]
+    simulated: bool = False
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -70,7 +73,7 @@ class RawColumns:
         )
 
 
-def assemble(raw: RawColumns, name: str, *, simulated: bool = False, notes: tuple[str, ...] = ()) -> LabelledSeries:
+def assemble(raw: RawColumns, name: str, *, notes: tuple[str, ...] = ()) -> LabelledSeries:
     """Sort, remove repeated rows, split at gaps and find the events.
 
     Segments are put in order of their first row in time.
@@ -104,7 +107,7 @@ def assemble(raw: RawColumns, name: str, *, simulated: bool = False, notes: tupl
         segments=names,
         quality=raw.quality,
         step_s=step_s,
-        simulated=simulated,
+        simulated=raw.simulated,
         notes=tuple(said),
     )
 
@@ -269,8 +272,3 @@ def _count(number: int, thing: str) -> str:
 
 def _text(stamp: np.datetime64) -> str:
     return str(np.datetime_as_string(stamp, unit="ms")).removesuffix(".000") + "Z"
-
-
-def plain_columns(rows: int) -> tuple[NDArray[np.object_], NDArray[np.int8]]:
-    """Return empty text and `ok` quality for sources that say nothing [rows]."""
-    return np.full(rows, "", dtype=object), np.full(rows, int(Quality.OK), dtype=np.int8)

@@ -1,20 +1,24 @@
 """Readers: one file per source of telemetry, in one explicit table."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from trainables.data.assemble import find_events
-from trainables.data.readers import simulated, table
+from trainables.data.readers import long_csv, openmetrics, prometheus, simulated, table
+from trainables.data.readers.reader import Reader
 from trainables.data.series import LabelledSeries
 from trainables.errors import DataError
-from trainables.settings import DataSettings
+from trainables.settings import DataSettings, SourceName
 
-READERS: Mapping[str, Callable[[DataSettings], LabelledSeries]] = {
-    "simulated": simulated.read,
-    "table": table.read,
+READERS: Mapping[SourceName, Reader] = {
+    "simulated": simulated.READER,
+    "table": table.READER,
+    "prometheus": prometheus.READER,
+    "openmetrics": openmetrics.READER,
+    "long_csv": long_csv.READER,
 }
 """`data.source` -> reader."""
 
@@ -27,7 +31,7 @@ def load_source(data: DataSettings) -> LabelledSeries:
     DataError
         The file cannot be used as it is, or a segment does not exist.
     """
-    return select_segments(READERS[data.source](data), data)
+    return select_segments(READERS[data.source].read(data), data)
 
 
 def select_segments(series: LabelledSeries, data: DataSettings) -> LabelledSeries:

@@ -41,6 +41,10 @@ class FileColumns:
         The other columns with a meaning, as stripped text [T]; blank where empty.
     line
         From a row number to the words for its place in the file.
+    in_utc
+        The stamps carry their zone and are converted: no declared zone applies to them.
+    simulated, notes
+        What the file says of where it comes from.
     """
 
     where: str
@@ -49,6 +53,9 @@ class FileColumns:
     stamps: NDArray[np.generic]
     text: dict[str, NDArray[np.object_]]
     line: Callable[[int], str]
+    in_utc: bool = False
+    simulated: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def check_header(where: str, names: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.data.readers.columns import FileColumns
 from trainables.data.readers.csv_text import dialect, first_lines
 from trainables.data.readers.labels import UNTYPED
 from trainables.data.readers.timestamps import to_utc
@@ -77,9 +76,9 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
 
 
 def lay_over(
-    incidents: list[Incident], path: Path, columns: FileColumns, timestamps: NDArray[np.datetime64]
+    incidents: list[Incident], path: Path, where: str, timestamps: NDArray[np.datetime64]
 ) -> tuple[NDArray[np.int8], NDArray[np.object_], NDArray[np.object_], tuple[str, ...]]:
-    """Return labels, fault types and services by row, and notes; rows outside all incidents are normal.
+    """Return labels, fault types and services by row of `where`, and notes; rows outside all incidents are normal.
 
     Where incidents overlap, the one that started first keeps its rows.
 
@@ -106,7 +105,7 @@ def lay_over(
             min(it.start for it in incidents), max(it.end for it in incidents)
         )
         raise DataError(
-            f"{path}: none of {len(incidents)} incidents covers a row of {columns.where}: {spans} (UTC); "
+            f"{path}: none of {len(incidents)} incidents covers a row of {where}: {spans} (UTC); "
             "is a time zone or a unit wrong (data.timezone)?"
         )
     notes = [f"{len(incidents) - len(unmatched)} incidents of {path.name} label {int(labels.sum())} rows."]

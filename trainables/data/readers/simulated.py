@@ -4,13 +4,16 @@ Not real data, and results on it say nothing about a real system: it exists so t
 tried at once, with faults that are neither obvious nor hopeless. The same settings give the same bytes.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.assemble import RawColumns, assemble
+from trainables.data.assemble import RawColumns
+from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.simulated_faults import Injection, schedule
 from trainables.data.readers.simulated_system import METRICS, SERVICES, Disturbance, simulate
-from trainables.data.series import LabelledSeries, Quality
+from trainables.data.series import Quality
 from trainables.settings import DataSettings
 
 STEP_S = 15
@@ -19,8 +22,8 @@ SIGNIFICANT_DIGITS = 5
 """Values are rounded as an exporter would, which also hides last-bit differences between processors."""
 
 
-def read(data: DataSettings) -> LabelledSeries:
-    """Return `data.rows` rows of simulated telemetry for `data.seed`.
+def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
+    """Give `data.rows` rows of simulated telemetry for `data.seed`.
 
     Four or more rounds of time hold every fault type once each, in another order, on other services and
     with other severities. Labels begin and end a few rows off, as an operator's do; recovery after a
@@ -34,7 +37,8 @@ def read(data: DataSettings) -> LabelledSeries:
     disturbance.add_benign(np.random.default_rng(streams[1]))
     values = simulate(disturbance, np.random.default_rng(streams[2]))
     labels, fault_type, service, quality = _annotate(injections, data.rows)
-    raw = RawColumns(
+    say(f"Simulated telemetry (seed {data.seed}), not measured on a real system.")
+    yield RawColumns(
         where="simulated",
         timestamps=START + np.arange(data.rows) * np.timedelta64(STEP_S, "s"),
         values=_rounded(values),
@@ -45,9 +49,15 @@ def read(data: DataSettings) -> LabelledSeries:
         segment=np.full(data.rows, "all", dtype=object),
         quality=quality,
         line=lambda row: f"row {row}",
+        simulated=True,
     )
-    note = f"Simulated telemetry (seed {data.seed}), not measured on a real system."
-    return assemble(raw, data.source_name, simulated=True, notes=(note,))
+
+
+READER = Reader(
+    about="generated telemetry of a microservice system: 88 features, 14 fault types",
+    example="simulated --rows 20000",
+    recordings=recordings,
+)
 
 
 def _annotate(

@@ -1,12 +1,17 @@
 """One's own telemetry: a CSV, gzipped CSV or Parquet table, with labels in it or in a list of incidents."""
 
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from trainables.data.assemble import RawColumns, assemble
+from trainables.data.assemble import RawColumns
 from trainables.data.readers.columns import (
     FAULT_SERVICE,
     FAULT_TYPE,
@@ -20,19 +25,22 @@ from trainables.data.readers.columns import (
     not_numeric,
 )
 from trainables.data.readers.csv_text import read_csv
-from trainables.data.readers.incidents import lay_over, read_incidents
 from trainables.data.readers.labels import read_labels, read_quality, read_types
+from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.timestamps import to_utc
-from trainables.data.series import UNLABELLED, LabelledSeries, Quality
+from trainables.data.series import UNLABELLED, Quality
 from trainables.errors import DataError
 from trainables.settings import DataSettings
+
+ORIGIN_KEY: Final = b"fewshot_sweep.origin"
+"""Key of a Parquet file's metadata under which `convert` writes where the table comes from."""
 
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt", ".gz")
 
 
-def read(data: DataSettings) -> LabelledSeries:
-    """Read the table of `data.path`.
+def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
+    """Give the table of `data.path`.
 
     Columns: `timestamp`, numeric features, `label`, and where known `fault_type`, `fault_service`,
     `segment`, `label_quality`; or no label, and `data.incidents`. A table without either is unlabelled.
@@ -45,8 +53,10 @@ def read(data: DataSettings) -> LabelledSeries:
     if data.path is None:
         raise DataError("data.source table needs data.path")
     columns = read_columns(data.path)
-    timestamps = to_utc(columns.stamps, data.timezone, columns.where, columns.line)
-    labels, fault_type, service, notes = _labels(columns, timestamps, data)
+    for note in columns.notes:
+        say(note)
+    timestamps = to_utc(columns.stamps, None if columns.in_utc else data.timezone, columns.where, columns.line)
+    labels, fault_type, service = _labels(columns, data, say)
     rows = len(timestamps)
     segment = columns.text.get(SEGMENT, np.full(rows, "all", dtype=object))
     nameless = segment == ""
@@ -55,7 +65,7 @@ def read(data: DataSettings) -> LabelledSeries:
     quality = np.full(rows, int(Quality.OK), dtype=np.int8)
     if QUALITY in columns.text:
         quality = read_quality(columns.text[QUALITY], columns.where, columns.line)
-    raw = RawColumns(
+    yield RawColumns(
         where=columns.where,
         timestamps=timestamps,
         values=columns.values,
@@ -66,8 +76,16 @@ def read(data: DataSettings) -> LabelledSeries:
         segment=segment,
         quality=quality,
         line=columns.line,
+        simulated=columns.simulated,
     )
-    return assemble(raw, data.source_name, notes=notes)
+
+
+READER = Reader(
+    about="a CSV, CSV.gz or Parquet table: timestamp, features, and label or --incidents",
+    example="table metrics.csv --incidents incidents.csv",
+    recordings=recordings,
+    labelled=False,
+)
 
 
 def read_columns(path: Path) -> FileColumns:
@@ -115,7 +133,31 @@ def _read_parquet(path: Path) -> FileColumns:
     text: dict[str, NDArray[np.object_]] = {
         name: _as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP
     }
-    return FileColumns(where, tuple(features), values, _stamps(frame[TIMESTAMP]), text, line)
+    stamps, in_utc = _stamps(frame[TIMESTAMP])
+    origin = origin_of(pq.read_schema(path).metadata or {})
+    return FileColumns(
+        where, tuple(features), values, stamps, text, line, in_utc, simulated=origin.simulated, notes=origin.notes
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the importer that wrote a Parquet table had to say about it."""
+
+    simulated: bool = False
+    notes: tuple[str, ...] = ()
+
+    def as_metadata(self) -> dict[bytes, bytes]:
+        """Return the entry for the metadata of a Parquet file."""
+        return {ORIGIN_KEY: json.dumps(asdict(self)).encode()}
+
+
+def origin_of(metadata: Mapping[bytes, bytes]) -> Origin:
+    """Return the origin that the metadata of a Parquet file name; without one: measured, no notes."""
+    if ORIGIN_KEY not in metadata:
+        return Origin()
+    said = json.loads(metadata[ORIGIN_KEY])
+    return Origin(bool(said["simulated"]), tuple(map(str, said["notes"])))
 
 
 def _numeric(where: str, name: str, column: pd.Series) -> NDArray[np.float64]:
@@ -129,18 +171,17 @@ def _numeric(where: str, name: str, column: pd.Series) -> NDArray[np.float64]:
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _stamps(column: pd.Series) -> NDArray[np.generic]:
-    """Return times as numpy understands them; zones are converted to UTC here."""
+def _stamps(column: pd.Series) -> tuple[NDArray[np.generic], bool]:
+    """Return times as numpy understands them, and whether they are in UTC for certain."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        # Text keeps the offset, so that data.timezone does not shift what is already in a zone.
-        return np.asarray([str(stamp) for stamp in column.dt.tz_convert("UTC")], dtype=object)
+        return column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"), True
     if pd.api.types.is_datetime64_dtype(column):
-        return column.to_numpy(dtype="datetime64[ns]")
+        return column.to_numpy(dtype="datetime64[ns]"), False
     if pd.api.types.is_integer_dtype(column) and not column.isna().any():
-        return column.to_numpy(dtype=np.int64)
+        return column.to_numpy(dtype=np.int64), False
     if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    return _as_text(column)
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), False
+    return _as_text(column), False
 
 
 def _as_text(column: pd.Series) -> NDArray[np.object_]:
@@ -153,23 +194,23 @@ def _as_text(column: pd.Series) -> NDArray[np.object_]:
 
 
 def _labels(
-    columns: FileColumns, timestamps: NDArray[np.datetime64], data: DataSettings
-) -> tuple[NDArray[np.int8], NDArray[np.object_], NDArray[np.object_], tuple[str, ...]]:
-    rows, text = len(timestamps), columns.text
+    columns: FileColumns, data: DataSettings, say: Say
+) -> tuple[NDArray[np.int8], NDArray[np.object_], NDArray[np.object_]]:
+    """Return labels, fault types and services of the rows; unlabelled if incidents are to label them."""
+    rows, text = len(columns.stamps), columns.text
     source = LABEL if LABEL in text else FAULT_TYPE if FAULT_TYPE in text else None
+    blank = np.full(rows, "", dtype=object)
     if data.incidents is not None:
         if source is not None and (text[source] != "").any():
             raise DataError(
                 f"{columns.where}: there is a column {source!r} and data.incidents as well; leave one of them out"
             )
-        incidents = read_incidents(data.incidents, data.timezone)
-        return lay_over(incidents, data.incidents, columns, timestamps)
-    blank = np.full(rows, "", dtype=object)
+        return np.full(rows, UNLABELLED, dtype=np.int8), blank, blank
     if source is None:
-        note = "The table has no labels: no column named label, no data.incidents."
-        return np.full(rows, UNLABELLED, dtype=np.int8), blank, blank, (note,)
+        say("The table has no labels: no column named label, no data.incidents.")
+        return np.full(rows, UNLABELLED, dtype=np.int8), blank, blank
     labels, named = read_labels(text[source], source, columns.where, columns.line)
     if source == LABEL and FAULT_TYPE in text:
         named = read_types(text[FAULT_TYPE], labels, named, columns.where, columns.line)
     service = np.where(labels == 1, text.get(FAULT_SERVICE, blank), "").astype(object)
-    return labels, named, service, ()
+    return labels, named, service

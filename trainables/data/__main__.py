@@ -1,0 +1,18 @@
+"""`python -m trainables.data`: look at telemetry and bring it into shape; one sub-command a module."""
+
+import typer
+
+from trainables.data import convert
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def data() -> None:
+    """Look at telemetry, and bring it into the canonical table, before you run anything on it."""
+
+
+app.command("convert", help=convert.HELP)(convert.convert)
+
+if __name__ == "__main__":
+    app()
