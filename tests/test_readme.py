@@ -80,11 +80,19 @@ def test_ci_runs_make_test_and_nothing_else_that_tests():
 
 def test_every_module_that_is_run_exists():
     ours = [module for module, _ in modules_run() if module not in {"venv", "pip"}]
-    assert {"orchestrator.sweep", "orchestrator.cluster", "analysis.report", "trainables.contract"} == set(ours)
+    assert {
+        "orchestrator.sweep",
+        "orchestrator.cluster",
+        "orchestrator.sync",
+        "analysis.report",
+        "trainables.contract",
+    } == set(ours)
     assert [] == [module for module in ours if find_spec(module) is None]
 
 
-@pytest.mark.parametrize("module", ["orchestrator.sweep", "analysis.report", "trainables.contract"])
+@pytest.mark.parametrize(
+    "module", ["orchestrator.sweep", "orchestrator.sync", "analysis.report", "trainables.contract"]
+)
 def test_every_option_shown_exists(module):
     used = {word for name, words in modules_run() if name == module for word in words if word.startswith("--")}
     assert used <= options_of(module)

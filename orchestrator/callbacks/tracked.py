@@ -36,12 +36,15 @@ class Written:
         True if it is on the server.
     content
         Draw -> digest of the row; the overview run has one entry.
+    artifacts
+        How many artifacts it has.
     """
 
     run_id: str
     folder: str
     uploaded: bool
     content: Mapping[str, str]
+    artifacts: int = 0
 
 
 class Ledger:
@@ -89,11 +92,13 @@ class Ledger:
         """Return the runs that are written and not uploaded, in the order of writing."""
         return [entry for entry in self._written.values() if not entry.uploaded and self._exists(entry)]
 
-    def note_uploads(self) -> None:
-        """Take over the marks of `wandb sync`."""
-        for entry in self.waiting():
-            if any((self.folder / entry.folder).glob(f"*{SYNCED}")):
-                self.add(replace(entry, uploaded=True))
+    def mark(self, entry: Written) -> Path | None:
+        """Return the mark of `wandb sync` on a run, if there is one."""
+        return next((self.folder / entry.folder).glob(f"*{SYNCED}"), None)
+
+    def note_upload(self, entry: Written) -> None:
+        """Note that a run is on the server."""
+        self.add(replace(entry, uploaded=True))
 
     def _content(self, run_id: str, *, uploaded: bool) -> dict[str, str]:
         content: dict[str, str] = {}

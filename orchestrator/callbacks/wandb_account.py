@@ -1,12 +1,29 @@
 """Which W&B server, whether there is a key for it, and what the server says about the key."""
 
+import base64
 import contextlib
+import json
 import netrc
 import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from orchestrator.errors import TrackingError
 
 PUBLIC = "https://api.wandb.ai"
+
+ANSWER_SECONDS = 15.0
+MOST_ATTEMPTS = 4
+LONGEST_PAUSE = 20.0
+"""Seconds; W&B limits requests a minute and says how long to wait."""
+
+BUSY = {408, 429, 500, 502, 503, 504}
 
 
 def server() -> str:
@@ -27,3 +44,62 @@ def api_key() -> str | None:
             if found:
                 return found[2]
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose key it is: the default entity, and all that its owner may write to."""
+
+    entity: str
+    entities: tuple[str, ...]
+
+
+def account(key: str) -> Account:
+    """Ask the server whose key it is.
+
+    Raises
+    ------
+    TrackingError
+        No server answers, or it refuses the key.
+    """
+    viewer = ask("query Viewer { viewer { entity username teams { edges { node { name } } } } }", {}, key).get("viewer")
+    if not isinstance(viewer, dict):
+        raise TrackingError(f"{server()} does not know the W&B key; run `wandb login`, or set WANDB_API_KEY")
+    teams = [str(edge["node"]["name"]) for edge in (viewer.get("teams") or {}).get("edges", [])]
+    own = [str(viewer[name]) for name in ("entity", "username") if viewer.get(name)]
+    return Account(own[0] if own else "", tuple(dict.fromkeys([*own, *teams])))
+
+
+def ask(query: str, values: Mapping[str, object], key: str) -> dict[str, Any]:
+    """Send one GraphQL request and return its data; tried again while the server is busy.
+
+    Raises
+    ------
+    TrackingError
+        No server answers, it refuses the key, or it stays busy. The message never holds the key.
+    """
+    body = json.dumps({"query": query, "variables": dict(values)}).encode()
+    token = base64.b64encode(f"api:{key}".encode()).decode()
+    request = Request(f"{server()}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310
+    request.add_unredirected_header("Authorization", f"Basic {token}")
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        try:
+            with urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  (the address is the user's own)
+                found = json.load(answer).get("data")
+            return found if isinstance(found, dict) else {}
+        except HTTPError as err:
+            if err.code in {401, 403}:
+                raise TrackingError(
+                    f"{server()} refuses the W&B key ({err.code}); run `wandb login`, or set WANDB_API_KEY"
+                ) from None
+            if err.code not in BUSY or attempt == MOST_ATTEMPTS:
+                raise TrackingError(f"{server()} answers {err.code} {err.reason}; try again later") from None
+            time.sleep(min(_pause(err.headers.get("Retry-After")) or attempt, LONGEST_PAUSE))
+        except (OSError, ValueError) as err:
+            reason = getattr(err, "reason", err)
+            raise TrackingError(f"no W&B server answers at {server()}: {reason}") from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _pause(seconds: str | None) -> float:
+    return float(seconds) if seconds and seconds.isdigit() else 0.0

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,12 +55,18 @@ class RunWriter:
         self._mode: Mode = mode
         self.ledger = Ledger(run)
 
-    def trial(self, rows: Sequence[Row]) -> None:
-        """Write the run of a trial: one step a draw, those draws alone that the server does not hold yet."""
+    def trial(self, rows: Sequence[Row]) -> bool:
+        """Write the run of a trial: one step a draw, those draws alone that the server does not hold yet.
+
+        Returns
+        -------
+        bool
+            False if it was written before and nothing is new.
+        """
         run_id = f"{self.ledger.group}-{rows[0]['trial']}"
         content = digests(rows)
         if not self.ledger.lacks(run_id, content):
-            return
+            return False
         sent = self.ledger.uploaded(run_id)
         new = [row for row in rows if sent.get(str(row["draw"])) != content[str(row["draw"])]]
         phase = str(rows[0]["phase"])
@@ -69,33 +76,49 @@ class RunWriter:
             run.log({"draw": row["draw"], **measured(row)})
         run.summary.update(summarised(rows))
         self._close(run, content, failed=all(row["status"] != "ok" for row in rows))
+        return True
 
-    def overview(self, metric: str) -> None:
-        """Write the overview run: learning curves of a metric, leaderboard, report, sweep file, manifest, winners."""
+    def overview(self, metric: str) -> bool:
+        """Write the overview run: learning curves of a metric, leaderboard, report, sweep file, manifest, winners.
+
+        Returns
+        -------
+        bool
+            False if it was written before and nothing is new.
+        """
         run_id = f"{self.ledger.group}-{OVERVIEW}"
         content = {OVERVIEW: files_digest(overview_files(self._run))}
         if not self.ledger.lacks(run_id, content):
-            return
+            return False
         import wandb  # noqa: PLC0415
 
         run = self._open(run_id, OVERVIEW, f"{self.ledger.group} overview", {"phase": OVERVIEW}, [OVERVIEW])
         run.define_metric("curve/*", step_metric="labelled_windows")
         for point in curve_points(self._run, metric):
             run.log(point)
+        artifacts = 0
         board = _read_table(self._run / "report" / "tables" / "leaderboard.csv")
         if board:
             columns = list(board[0])
             table = wandb.Table(columns=columns, data=[[_number(row[name]) for name in columns] for row in board])
             run.log({"leaderboard": table})
+            artifacts += 1  # a table is kept as one
         report = self._run / "report" / "index.html"
         if report.exists() and report.stat().st_size < ARTIFACT_MB * 2**20:
             run.log({"report": wandb.Html(str(report), inject=False)})
-        self._log_files(run, "record", "sweep", [self._run / name for name in RECORD])
+        self._log_files(run, "record", "sweep", [self._run / name for name in RECORD] + [report])
         kept, left_out = winners_within(self._run)
         for folder in kept:
             self._log_files(run, f"winner-{folder.name}", "winner", sorted(folder.rglob("*")))
         run.summary.update({"winners": len(kept), "winners_left_out": ", ".join(left_out)})
-        self._close(run, content, failed=False)
+        self._close(run, content, failed=False, artifacts=artifacts + 1 + len(kept))
+        return True
+
+    def close(self) -> None:
+        """End wandb's own process."""
+        module = sys.modules.get("wandb")
+        if module is not None:
+            module.teardown()
 
     def _open(
         self, run_id: str, job_type: str, name: str, config: Mapping[str, object], tags: Sequence[str]
@@ -134,8 +157,9 @@ class RunWriter:
             ),
         )
 
-    def _close(self, run: "wandb.Run", content: Mapping[str, str], *, failed: bool) -> None:
-        entry = Written(run.id, Path(run.dir).parent.name, uploaded=self._mode == "online", content=content)
+    def _close(self, run: "wandb.Run", content: Mapping[str, str], *, failed: bool, artifacts: int = 0) -> None:
+        online = self._mode == "online"
+        entry = Written(run.id, Path(run.dir).parent.name, uploaded=online, content=content, artifacts=artifacts)
         try:
             run.finish(exit_code=int(failed))
         except TimeoutError:

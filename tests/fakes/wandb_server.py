@@ -10,7 +10,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -57,6 +57,8 @@ class WandbServer:
         So many requests are answered with 429 first.
     drop
         So many requests with a history are cut in the middle: no answer.
+    lose_files
+        Answer 500 to every file.
     silent
         Take requests and answer none until `release`.
     """
@@ -67,7 +69,7 @@ class WandbServer:
         self.views: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
         self.faults: Counter[str] = Counter()
-        self.refuse_key = self.refuse_project = self.silent = False
+        self.refuse_key = self.refuse_project = self.lose_files = self.silent = False
         self.too_many = self.drop = 0
         self.lock = threading.RLock()
         self.release = threading.Event()
@@ -172,6 +174,11 @@ class WandbServer:
         self.artifacts[values["artifactID"]].state = "COMMITTED"
         return {"commitArtifact": {"artifact": {"id": values["artifactID"], "digest": ""}}}
 
+    def _run_output_artifacts(self, values: dict[str, Any]) -> dict[str, Any]:
+        own = [artifact for artifact in self.artifacts.values() if artifact.run == values["run"]]
+        edges = [{"node": {"id": artifact.name, "state": artifact.state}} for artifact in own]
+        return {"project": {"run": {"outputArtifacts": {"edges": edges}}}}
+
     def store(self, path: str, body: bytes) -> None:
         """Keep an uploaded file."""
         kind, key, *rest = path.strip("/").split("/", 2)
@@ -200,6 +207,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     state: WandbServer
 
+    def handle(self) -> None:
+        with suppress(OSError):  # the client ends connections without a word
+            super().handle()
+
     def log_message(self, *arguments: object) -> None:
         pass
 
@@ -220,7 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        self._send(status, answer)
+        with suppress(OSError):  # the client may be gone
+            self._send(status, answer)
 
     do_GET = do_POST = do_PUT = _serve  # noqa: N815  (names of the base class)
 
@@ -231,27 +243,32 @@ class _Handler(BaseHTTPRequestHandler):
         return named if isinstance(named, str) else named.group(1) if named else "anonymous"
 
     def _answer(self, what: str, values: dict[str, Any], body: bytes) -> tuple[int, object]:
-        state = self.state
-        if state.refuse_key:
-            state.faults["401"] += 1
-            return 401, {"errors": [{"message": "user is not logged in"}]}
-        if state.refuse_project and what == "UpsertBucket":
-            state.faults["403"] += 1
-            return 403, {"errors": [{"message": "permission denied"}]}
-        if state.faults["429"] < state.too_many:
-            state.faults["429"] += 1
-            return 429, {"error": "rate limit exceeded"}
-        if "wandb-history" in body.decode("utf-8", "replace") and state.faults["dropped"] < state.drop:
-            state.faults["dropped"] += 1
-            return 0, None
+        fault = self._fault(what, body)
+        if fault is not None:
+            self.state.faults[fault[0]] += 1
+            return fault[1]
         if self.path == "/graphql":
-            return 200, {"data": state.answer(what, values.get("variables") or {})}
+            return 200, {"data": self.state.answer(what, values.get("variables") or {})}
         stream = re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path)
         if stream:
-            state.stream(stream.group(1), values)
+            self.state.stream(stream.group(1), values)
         elif self.command == "PUT":
-            state.store(self.path, body)
+            self.state.store(self.path, body)
         return 200, {}
+
+    def _fault(self, what: str, body: bytes) -> tuple[str, tuple[int, object]] | None:
+        state, seen = self.state, self.state.faults
+        faults = {
+            "401": (state.refuse_key, (401, {"errors": [{"message": "user is not logged in"}]})),
+            "403": (
+                state.refuse_project and what == "UpsertBucket",
+                (403, {"errors": [{"message": "permission denied"}]}),
+            ),
+            "429": (seen["429"] < state.too_many, (429, {"error": "rate limit exceeded"})),
+            "dropped": (b"wandb-history" in body and seen["dropped"] < state.drop, (0, None)),
+            "500": (state.lose_files and self.command == "PUT", (500, {})),
+        }
+        return next(((name, answer) for name, (planted, answer) in faults.items() if planted), None)
 
     def _send(self, status: int, answer: object) -> None:
         data = json.dumps(answer).encode()
