@@ -18,7 +18,7 @@ import psutil
 
 from orchestrator.callbacks.base import CellSummary, Row, SweepSummary
 from orchestrator.callbacks.wandb_account import api_key
-from orchestrator.callbacks.wandb_runs import FINISH_SECONDS, Mode, RunWriter
+from orchestrator.callbacks.wandb_runs import FINISH_SECONDS, Mode, RunWriter, load_wandb
 from orchestrator.errors import TrackingError
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.rows import draw_of
@@ -167,6 +167,9 @@ class WandbObserver:
             self._error = err
 
     def _write(self, writer: RunWriter, job: Sequence[Row] | str) -> None:
+        load_wandb()
+        if self._dropped.is_set():
+            return  # the sweep ended meanwhile: start no process that nobody would end
         if isinstance(job, str):
             writer.overview(job)
         else:
@@ -186,7 +189,7 @@ class WandbObserver:
 
 def _close_connection() -> None:
     """Take wandb's exit hook away; its process is gone, so the connection ends in an error that says just that."""
-    module = sys.modules.get("wandb")
-    if module is not None:
+    teardown = getattr(sys.modules.get("wandb"), "teardown", None)  # None while the module is still being imported
+    if teardown is not None:
         with contextlib.suppress(OSError, SystemExit):
-            module.teardown()
+            teardown()

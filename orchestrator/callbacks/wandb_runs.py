@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.callbacks.base import Row
@@ -90,8 +91,7 @@ class RunWriter:
         content = {OVERVIEW: files_digest(overview_files(self._run))}
         if not self.ledger.lacks(run_id, content):
             return False
-        import wandb  # noqa: PLC0415
-
+        wandb = load_wandb()
         run = self._open(run_id, OVERVIEW, f"{self.ledger.group} overview", {"phase": OVERVIEW}, [OVERVIEW])
         run.define_metric("curve/*", step_metric="labelled_windows")
         for point in curve_points(self._run, metric):
@@ -123,10 +123,8 @@ class RunWriter:
     def _open(
         self, run_id: str, job_type: str, name: str, config: Mapping[str, object], tags: Sequence[str]
     ) -> "wandb.Run":
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else it sends reports about itself, offline too
+        wandb = load_wandb()
         os.environ["WANDB_DATA_DIR"] = str(self._run.resolve() / FOLDER)  # files of artifacts wait there
-        import wandb  # noqa: PLC0415  (seconds to import; not at all when disabled)
-
         self.ledger.clear(run_id)
         wandb.setup(wandb.Settings(silent=True))
         return wandb.init(
@@ -168,14 +166,21 @@ class RunWriter:
         self.ledger.add(entry)
 
     def _log_files(self, run: "wandb.Run", name: str, kind: str, files: Sequence[Path]) -> None:
-        import wandb  # noqa: PLC0415
-
+        wandb = load_wandb()
         artifact = wandb.Artifact(f"{self.ledger.group}-{name}"[-128:], type=kind)
         for path in files:
             if path.is_file():
                 inside = path.relative_to(self._run).as_posix()
                 artifact.add_file(str(path), name=inside, skip_cache=True, policy="mutable")
         run.log_artifact(artifact)
+
+
+def load_wandb() -> ModuleType:
+    """Import wandb: seconds, and not at all when it is disabled; it sends no reports about itself."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb  # noqa: PLC0415
+
+    return wandb
 
 
 RECORD = ("spec.yaml", "manifest.json", "results.parquet")

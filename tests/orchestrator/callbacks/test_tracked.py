@@ -44,13 +44,16 @@ def test_clear_removes_what_was_not_uploaded_and_what_was_never_finished(tmp_pat
     }
 
 
-def test_the_mark_of_wandb_sync_is_taken_over(tmp_path):
+def test_the_mark_of_wandb_sync_is_found_and_an_upload_is_noted(tmp_path):
     for number in (1, 2):
         write(tmp_path, Written(f"g-{number}", f"offline-run-1-g-{number}", uploaded=False, content={"0": "a"}))
     (tmp_path / "wandb" / "offline-run-1-g-1" / "run-g-1.wandb.synced").touch()
     ledger = Ledger(tmp_path)
-    ledger.note_uploads()
-    assert ["g-2"] == [entry.run_id for entry in Ledger(tmp_path).waiting()]
+    arrived, left = ledger.waiting()
+    assert "run-g-1.wandb.synced" == ledger.mark(arrived).name
+    assert ledger.mark(left) is None
+    ledger.note_upload(arrived)
+    assert [left] == Ledger(tmp_path).waiting()
     assert {"0": "a"} == Ledger(tmp_path).uploaded("g-1")
 
 
