@@ -74,6 +74,15 @@ def write_long_csv(root: Path) -> Path:
     return put(root / "samples.csv", csv("time,name,labels,value", *rows))
 
 
+def write_rcaeval(root: Path) -> Path:
+    suite = root / "RE1-OB"
+    for number, (case, start) in enumerate([("cart_cpu", START), ("cart_delay", START + 100)]):
+        rows = [(start + i, i * 0.1, "" if i == 3 else i, number + i) for i in range(10)]
+        put(suite / case / "1" / "data.csv", csv("time,cart_cpu,cart_latency-90,main_mem", *rows))
+        put(suite / case / "1" / "inject_time.txt", f"{start + 6}\n")
+    return suite
+
+
 LAYOUTS: Mapping[str, Layout] = {
     "simulated": Layout(
         write_simulated,
@@ -98,6 +107,15 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "long_csv": Layout(
         write_long_csv, 20, ('cpu{service="cart"}', 'memory{service="cart"}'), needed="samples.csv", named="samples.csv"
+    ),
+    "rcaeval": Layout(
+        write_rcaeval,
+        20,
+        ("cart_cpu", "cart_latency-90"),
+        segments=("cart_cpu/1", "cart_delay/1"),
+        events=(("cpu", "cart", 4), ("delay", "cart", 4)),
+        needed="cart_cpu/1/inject_time.txt",
+        named="inject_time.txt",
     ),
 }
 """Name of a reader -> its sample."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from trainables.data.assemble import find_events
-from trainables.data.readers import long_csv, openmetrics, prometheus, simulated, table
+from trainables.data.readers import long_csv, openmetrics, prometheus, rcaeval, simulated, table
 from trainables.data.readers.reader import Reader
 from trainables.data.series import LabelledSeries
 from trainables.errors import DataError
@@ -19,6 +19,7 @@ READERS: Mapping[SourceName, Reader] = {
     "prometheus": prometheus.READER,
     "openmetrics": openmetrics.READER,
     "long_csv": long_csv.READER,
+    "rcaeval": rcaeval.READER,
 }
 """`data.source` -> reader."""
 
