@@ -11,7 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
 MissingRule = Literal["hold", "median", "zero"]
-SourceName = Literal["simulated", "table", "prometheus", "openmetrics", "long_csv", "rcaeval"]
+SourceName = Literal[
+    "simulated",
+    "table",
+    "prometheus",
+    "openmetrics",
+    "long_csv",
+    "rcaeval",
+    "eadro",
+    "sockshop_rcd",
+    "smd",
+    "asd",
+]
 """Readers of telemetry; `trainables.data.readers.READERS` has one for each name."""
 
 

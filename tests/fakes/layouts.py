@@ -1,9 +1,12 @@
 """One small sample of every layout that has a reader, written as its documentation says, and what is in it."""
 
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 START = 1_700_000_000
 """Epoch seconds at which samples begin, unless their layout has no clock."""
@@ -83,6 +86,39 @@ def write_rcaeval(root: Path) -> Path:
     return suite
 
 
+def write_eadro(root: Path) -> Path:
+    for number, start in enumerate([START, START + 500]):
+        fault = {"s": start + 4, "e": start + 6, "service": "ts-order-service"}
+        record = {"start": start, "end": start + 9, "faults": [fault]}
+        put(root / "TT" / f"records{number}.json", json.dumps(record))
+        for service in ("ts-order-service", "ts-user-service"):
+            rows = [(start + i, i, 2 * i) for i in range(12)]
+            put(root / "TT" / f"metrics{number}" / f"{service}.csv", csv("timestamp,cpu_usage_total,rx_bytes", *rows))
+    return root / "TT"
+
+
+def write_sockshop_rcd(root: Path) -> Path:
+    for half, start in (("normal", START), ("anomalous", START + 90_000)):
+        rows = [(start + i, i * 0.1, i) for i in range(10)]
+        put(root / "carts-cpu" / "1" / f"{half}.csv", csv("time,carts_cpu,front-end_lat_50", *rows))
+    return root
+
+
+def write_smd(root: Path) -> Path:
+    for part in ("train", "test"):
+        put(root / part / "machine-1-1.txt", "".join(f"0.{i},0.5,{i}\n" for i in range(10)))
+    put(root / "test_label" / "machine-1-1.txt", "".join(f"{int(3 <= i < 6)}\n" for i in range(10)))
+    return root
+
+
+def write_asd(root: Path) -> Path:
+    values = np.arange(20, dtype=np.float32).reshape(10, 2)
+    label = (np.arange(10) // 3 == 1).astype(np.int64)
+    for part, array in (("train", values), ("test", values + 20), ("test_label", label)):
+        (root / f"omi-1_{part}.pkl").write_bytes(pickle.dumps(array, protocol=3))
+    return root
+
+
 LAYOUTS: Mapping[str, Layout] = {
     "simulated": Layout(
         write_simulated,
@@ -116,6 +152,42 @@ LAYOUTS: Mapping[str, Layout] = {
         events=(("cpu", "cart", 4), ("delay", "cart", 4)),
         needed="cart_cpu/1/inject_time.txt",
         named="inject_time.txt",
+    ),
+    "eadro": Layout(
+        write_eadro,
+        20,
+        tuple(f"ts-{service}-service_{m}" for service in ("order", "user") for m in ("cpu_usage_total", "rx_bytes")),
+        segments=("0", "1"),
+        events=(("fault", "ts-order-service", 3), ("fault", "ts-order-service", 3)),
+        needed="metrics1",
+        named="metrics1/",
+    ),
+    "sockshop_rcd": Layout(
+        write_sockshop_rcd,
+        20,
+        ("carts_cpu", "front-end_lat_50"),
+        segments=("carts-cpu_1_normal", "carts-cpu_1_anomalous"),
+        events=(("cpu", "carts", 10),),
+        needed="anomalous.csv",
+        named="anomalous.csv",
+    ),
+    "smd": Layout(
+        write_smd,
+        20,
+        ("m_1", "m_2", "m_3"),
+        segments=("machine-1-1_train", "machine-1-1_test"),
+        events=(("anomaly", "", 3),),
+        needed="test_label/machine-1-1.txt",
+        named="test_label/machine-1-1.txt",
+    ),
+    "asd": Layout(
+        write_asd,
+        20,
+        ("m_1", "m_2"),
+        segments=("omi-1_train", "omi-1_test"),
+        events=(("anomaly", "", 3),),
+        needed="omi-1_test_label.pkl",
+        named="omi-1_test_label.pkl",
     ),
 }
 """Name of a reader -> its sample."""

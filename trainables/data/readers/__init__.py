@@ -7,7 +7,18 @@ from dataclasses import replace
 import numpy as np
 
 from trainables.data.assemble import find_events
-from trainables.data.readers import long_csv, openmetrics, prometheus, rcaeval, simulated, table
+from trainables.data.readers import (
+    asd,
+    eadro,
+    long_csv,
+    openmetrics,
+    prometheus,
+    rcaeval,
+    simulated,
+    smd,
+    sockshop_rcd,
+    table,
+)
 from trainables.data.readers.reader import Reader
 from trainables.data.series import LabelledSeries
 from trainables.errors import DataError
@@ -20,6 +31,10 @@ READERS: Mapping[SourceName, Reader] = {
     "openmetrics": openmetrics.READER,
     "long_csv": long_csv.READER,
     "rcaeval": rcaeval.READER,
+    "eadro": eadro.READER,
+    "sockshop_rcd": sockshop_rcd.READER,
+    "smd": smd.READER,
+    "asd": asd.READER,
 }
 """`data.source` -> reader."""
 
