@@ -104,7 +104,7 @@ MAY_USE = {
 LIVES_IN = {
     "ray": ("trainables/tune_trainable.py", "orchestrator/backends/ray_tune.py", "orchestrator/cluster*.py"),
     "wandb": ("orchestrator/callbacks/wandb*.py",),
-    "matplotlib": ("analysis/plots/*", "analysis/figures.py"),
+    "matplotlib": ("analysis/plots/*", "analysis/figures.py", "trainables/data/inspection/figures.py"),
     "plotly": ("analysis/plots/*", "analysis/report.py"),
     "optuna": ("orchestrator/*",),
     "torch": ("trainables/*",),
@@ -161,6 +161,7 @@ LIGHT = (
     "trainables",
     "analysis",
     "trainables.data",
+    "trainables.data.__main__",
     "trainables.evaluate",
     "trainables.registry",
     "orchestrator.plan",

@@ -63,6 +63,9 @@ class DataSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Seed of simulated telemetry.")
     timezone: str | None = Field(default=None, description="IANA zone of timestamps that carry no offset; default UTC.")
     segments: Literal["all"] | tuple[str, ...] = "all"
+    drop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="Columns left out: names or glob patterns such as *_uptime."
+    )
     window: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = 32
     support_stride: PositiveInt = 1
     score_stride: PositiveInt = 4

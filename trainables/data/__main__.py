@@ -3,6 +3,7 @@
 import typer
 
 from trainables.data import convert
+from trainables.data.inspection import command as inspection
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None)
 
@@ -13,6 +14,7 @@ def data() -> None:
 
 
 app.command("convert", help=convert.HELP)(convert.convert)
+app.command("inspect")(inspection.inspect)
 
 if __name__ == "__main__":
     app()

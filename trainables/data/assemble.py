@@ -90,6 +90,7 @@ def assemble(raw: RawColumns, name: str, *, notes: tuple[str, ...] = ()) -> Labe
         raise DataError(f"{raw.where}: {len(raw)} row(s); at least 2 rows of telemetry are needed")
     code, names, step_s = _split_at_gaps(raw, code, names, said)
     raw = replace(raw, values=_finite_or_missing(raw, said))
+    everything = raw.columns
     raw = _without_empty_columns(raw, said)
     event, events = find_events(raw.labels, raw.fault_type, raw.service, code)
     unlabelled = int((raw.labels == UNLABELLED).sum())
@@ -109,6 +110,7 @@ def assemble(raw: RawColumns, name: str, *, notes: tuple[str, ...] = ()) -> Labe
         step_s=step_s,
         simulated=raw.simulated,
         notes=tuple(said),
+        dropped=tuple(name for name in everything if name not in set(raw.columns)),
     )
 
 

@@ -62,6 +62,8 @@ class LabelledSeries:
         True for generated telemetry; shown wherever results are shown.
     notes
         What reading changed or noticed (rows dropped, values filled), one sentence each.
+    dropped
+        Columns of the file that reading left out, because they hold no value.
     """
 
     name: str
@@ -77,6 +79,7 @@ class LabelledSeries:
     step_s: float
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.timestamps)

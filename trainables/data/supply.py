@@ -59,7 +59,7 @@ def _lacks(series: LabelledSeries, settings: "EvaluationSettings", cut: Cut, sho
         lacks.append(f"the support part has no window of {length} steps for the reference")
     if settings.few_shot.shortage == "cap" or not len(cut.pool):
         return lacks
-    pool = _bare_pool(series, cut, length)
+    pool = bare_pool(series, cut, length)
     for count in sorted(set(shots)):
         try:
             for draw in _draws(settings):
@@ -76,7 +76,7 @@ def _draws(settings: "EvaluationSettings") -> tuple[int, ...]:
     return draws if few_shot.unit == "events" else draws[:1]
 
 
-def _bare_pool(series: LabelledSeries, cut: Cut, length: int) -> LabelledWindows:
+def bare_pool(series: LabelledSeries, cut: Cut, length: int) -> LabelledWindows:
     """Return the support pool without telemetry: all that a draw looks at."""
     names = np.asarray([*(event.fault_type for event in series.events), NORMAL], dtype=np.str_)
     return LabelledWindows(

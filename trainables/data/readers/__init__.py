@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -40,14 +42,42 @@ READERS: Mapping[SourceName, Reader] = {
 
 
 def load_source(data: DataSettings) -> LabelledSeries:
-    """Read one source and keep the segments that were asked for.
+    """Read one source and keep the segments and columns that were asked for.
 
     Raises
     ------
     DataError
-        The file cannot be used as it is, or a segment does not exist.
+        The file cannot be used as it is, or a segment or column does not exist.
     """
-    return select_segments(READERS[data.source].read(data), data)
+    return drop_columns(select_segments(READERS[data.source].read(data), data), data)
+
+
+def drop_columns(series: LabelledSeries, data: DataSettings) -> LabelledSeries:
+    """Return the series without the columns that `data.drop` names.
+
+    Raises
+    ------
+    DataError
+        A name or pattern fits no column, or no column is left.
+    """
+    if not data.drop:
+        return series
+    where = f"{data.path}: " if data.path is not None else ""
+    known = (*series.columns, *series.dropped)
+    for pattern in data.drop:
+        if not any(_fits(name, pattern) for name in known):
+            near = get_close_matches(pattern, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(f"{where}data.drop names {pattern!r}, no column fits it{hint}")
+    kept = [n for n, name in enumerate(series.columns) if not any(_fits(name, pattern) for pattern in data.drop)]
+    if not kept:
+        raise DataError(f"{where}data.drop leaves no column of {len(series.columns)}")
+    columns = tuple(series.columns[n] for n in kept)
+    return replace(series, values=np.ascontiguousarray(series.values[:, kept]), columns=columns)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def select_segments(series: LabelledSeries, data: DataSettings) -> LabelledSeries:

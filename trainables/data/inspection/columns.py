@@ -1,0 +1,115 @@
+"""Columns that say nothing, or say it twice, or were scaled before."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
+from trainables.data.inspection.view import View
+
+SAME = 0.99995
+"""Two columns that correlate above this are one column in two units, up to rounding."""
+CORRELATION_ROWS = 4_000
+WORTH_A_SEGMENT = 50
+"""Rows that a segment needs for a word on its constant columns."""
+MANY_DUPLICATES = 0.05
+"""Share of repeated columns from which on they tilt averages over columns."""
+EDGE = 1e-3
+"""Distance from 0 or 1 that rounding explains."""
+ALREADY_SCALED = 0.9
+"""Share of varying columns that must lie within [0, 1], or have mean 0 and deviation 1."""
+
+
+def without_information(view: View) -> Iterator[Finding]:
+    """Columns without a value, with one value, or with one value within a segment."""
+    series = view.series
+    empty = series.dropped
+    constant = [name for name, varies in zip(series.columns, view.varying, strict=True) if not varies]
+    if empty or constant:
+        total = len(series.columns) + len(empty)
+        parts = [f"{len(empty)} without any value ({listed(empty)})"] if empty else []
+        parts += [f"{len(constant)} with one value only ({listed(constant)})"] if constant else []
+        yield Finding(
+            "note",
+            "constant columns",
+            f"{len(empty) + len(constant)} of {total} columns say nothing: {' and '.join(parts)}.",
+            "Nothing: reading leaves empty columns out, and normalisation drops those constant on the reference. "
+            "Leaving them out keeps plans and reports short.",
+            (*empty, *constant),
+            yaml=drop_line(constant) if constant else "",
+        )
+    pieces = np.split(series.values, view.starts[1:-1]) if len(series.segments) > 1 else []
+    counts = [
+        (int((np.fmin.reduce(piece, axis=0) >= np.fmax.reduce(piece, axis=0))[view.varying].sum()), number)
+        for number, piece in enumerate(pieces)
+        if len(piece) >= WORTH_A_SEGMENT
+    ]
+    worst, number = max(counts, default=(0, 0))
+    if worst:
+        yield Finding(
+            "note",
+            "columns constant in a segment",
+            f"{number_of(worst, 'column')} varying over the table are constant within one segment "
+            f"({series.segments[number]}); in {sum(count > 0 for count, _ in counts)} of {len(counts)} segments there "
+            "are such columns.",
+            "Nothing: what is constant on the reference is dropped for the whole fold.",
+        )
+
+
+def repeated(view: View) -> Iterator[Finding]:
+    """Columns that are equal or proportional to others."""
+    names = np.asarray(view.series.columns, dtype=object)[view.varying]
+    values = view.sample[:: max(1, len(view.sample) // CORRELATION_ROWS), view.varying]
+    if values.shape[1] < 2 or len(values) < 3:
+        return
+    absent = np.isnan(values)
+    centred = np.where(absent, 0.0, values - np.nanmean(np.where(absent.all(axis=0), 0.0, values), axis=0))
+    norms = np.linalg.norm(centred, axis=0)
+    usable = norms > 0
+    centred = centred[:, usable] / norms[usable]
+    alike = np.abs(centred.T @ centred) > SAME
+    gaps = absent[:, usable].astype(np.float32)
+    alike &= (gaps.T @ (1 - gaps)) + ((1 - gaps).T @ gaps) == 0  # missing at the same rows
+    count, group = connected_components(coo_array(np.triu(alike, 1)), directed=False)
+    groups = [names[usable][group == number] for number in range(count)]
+    groups = sorted((members for members in groups if len(members) > 1), key=len, reverse=True)
+    spare = [str(name) for members in groups for name in members[1:]]
+    if not spare:
+        return
+    share = len(spare) / len(names)
+    examples = "; ".join(" = ".join(map(str, members[:3])) for members in groups[:3])
+    yield Finding(
+        "warning" if share >= MANY_DUPLICATES else "note",
+        "repeated columns",
+        f"{number_of(len(spare), 'column')} of {len(names)} repeat others up to scale and offset, in "
+        f"{number_of(len(groups), 'group')} (the largest of {len(groups[0])}): {examples}.",
+        "Keep one of each: repeated columns count twice in every average over columns.",
+        tuple(spare),
+        yaml=drop_line(spare),
+    )
+
+
+def scaled_before(view: View) -> Iterator[Finding]:
+    """Whether somebody has scaled the table, probably knowing its test part."""
+    low, high = view.low[view.varying], view.high[view.varying]
+    if len(low) < 5:
+        return
+    within = (low >= -EDGE) & (high <= 1 + EDGE)
+    full = within & (low <= 10 * EDGE) & (high >= 1 - 10 * EDGE)
+    values = view.sample[:, view.varying]
+    standard = (np.abs(np.nanmean(values, axis=0)) < 0.02) & (np.abs(np.nanstd(values, axis=0) - 1) < 0.02)
+    if within.mean() >= ALREADY_SCALED and full.mean() >= 0.5:
+        how = f"{within.sum()} of {len(low)} columns lie within [0, 1], {full.sum()} fill it exactly"
+    elif standard.mean() >= ALREADY_SCALED:
+        how = f"{standard.sum()} of {len(low)} columns have mean 0 and standard deviation 1"
+    else:
+        return
+    yield Finding(
+        "warning",
+        "scaled before",
+        f"The table was scaled before: {how}. The scale probably used all rows, those of a later test part too.",
+        "Get raw values if you can. Scaling again does no harm, but a value beyond the training range can no longer "
+        "be seen: say so where you report results.",
+    )

@@ -1,0 +1,88 @@
+"""A finding: what a careful colleague would say about a table, where, and what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Severity = Literal["severe", "warning", "note"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("severe", "warning", "note")
+"""severe: results would mislead; warning: know it before you believe a number; note: taken care of, or cosmetic."""
+
+SHOWN = 6
+"""Names that a sentence lists before it says how many more there are."""
+
+NAMED = 8
+"""Up to as many columns are named one by one in the line for the sweep file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know about a table.
+
+    Attributes
+    ----------
+    severity
+        See `SEVERITIES`.
+    kind
+        Name of the kind of finding, stable, for programs.
+    what
+        What was seen, with numbers; one or two sentences.
+    remedy
+        What to do about it.
+    columns
+        All columns concerned.
+    times
+        All stretches concerned, (first, last) as ISO 8601 in UTC.
+    yaml
+        Lines for the sweep file, as a mapping from the top level; empty where nothing is to be changed there.
+    """
+
+    severity: Severity
+    kind: str
+    what: str
+    remedy: str
+    columns: tuple[str, ...] = ()
+    times: tuple[tuple[str, str], ...] = ()
+    yaml: str = ""
+
+
+def listed(names: Sequence[str], shown: int = SHOWN) -> str:
+    """Return the first names and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def number_of(count: int, thing: str, things: str = "") -> str:
+    """Return a count with its noun: 1 column, 3 columns."""
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
+def moment(stamp: np.datetime64) -> str:
+    """Return a time as ISO 8601 in UTC, to the second."""
+    return f"{np.datetime_as_string(stamp, unit='s')}Z"
+
+
+def span(timestamps: NDArray[np.datetime64], start: int, stop: int) -> tuple[str, str]:
+    """Return the first and the last time of rows start..stop - 1."""
+    return moment(timestamps[start]), moment(timestamps[stop - 1])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the unit that reads best."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def drop_line(columns: Sequence[str]) -> str:
+    """Return the line of a sweep file that leaves columns out."""
+    return f"data: {{drop: [{', '.join(quoted(name) for name in columns)}]}}"
+
+
+def quoted(text: str) -> str:
+    """Return a name as YAML takes it inside a list in flow style."""
+    return "'" + text.replace("'", "''") + "'"
