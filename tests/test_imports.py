@@ -114,7 +114,7 @@ LIVES_IN = {
 }
 """Third-party package -> the only files that import it."""
 
-TOP_LEVEL_TORCH = ("trainables/_*.py", "trainables/pretrain.py")
+TOP_LEVEL_TORCH = ("trainables/_*.py", "trainables/pretrain.py", "trainables/pretraining/*")
 """Files that may import torch, momentfm, peft and transformers at the top; the others inside functions."""
 
 

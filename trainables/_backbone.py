@@ -26,7 +26,10 @@ class Backbone(Protocol):
     longest: int
 
     def tokens(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Turn sequences [S, L] into the states [S, P, d] before the first block; `hidden` bool [P] masks patches."""
+        """Turn sequences [S, L] into the states [S, P, d] before the first block.
+
+        `hidden` masks patches: bool [P] the same of all sequences, [S, P] of each its own.
+        """
         ...
 
     def run(

@@ -80,7 +80,7 @@ class MomentBackbone:
         embedding = self._part("patch_embedding")
         states = F.linear(x.unfold(-1, self.patch, self.patch), embedding.value_embedding.weight)  # [S, P, d]
         if hidden is not None:
-            states = torch.where(hidden[:, None], embedding.mask_embedding, states)
+            states = torch.where(hidden[..., None], embedding.mask_embedding, states)
         first = (self.longest - x.shape[-1]) // self.patch
         positions: Tensor = embedding.position_embedding.pe[:, first : self.longest // self.patch]
         return states + positions
