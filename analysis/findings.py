@@ -10,6 +10,7 @@ from analysis import comparisons
 from analysis.by_fault import DrawScores, caught_by_type, iter_scores
 from analysis.curves import levels
 from analysis.general import METRIC, general_bounds, with_general_difference
+from analysis.generalisation import generalisation
 from analysis.label_needs import needs, pays_off
 from analysis.landscape import candidates, optimism
 from analysis.leaderboard import leaderboard
@@ -45,6 +46,7 @@ class Findings:
     caught: pd.DataFrame
     needs: pd.DataFrame
     pays_off: pd.DataFrame
+    generalisation: pd.DataFrame
     costs: pd.DataFrame
     failures: pd.DataFrame
     shown: Sequence[DrawScores]
@@ -80,6 +82,7 @@ def find(sweep: Sweep) -> Findings:
         caught=caught,
         needs=needs(allowed, by_metric[metric], metric),
         pays_off=pays_off(allowed, metric),
+        generalisation=generalisation(sweep, metric),
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
         shown=shown,

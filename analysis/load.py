@@ -78,7 +78,19 @@ class Sweep:
 
     @property
     def report(self) -> pd.DataFrame:
-        """Report rows that are ok: what levels, curves and comparisons rest on."""
+        """Report rows that are ok: what levels, curves and comparisons rest on.
+
+        Where a kind of fault is held out these are the folds that never saw it.
+        """
+        return self._judged[self._judged["exposure"] != "seen"]
+
+    @property
+    def seen(self) -> pd.DataFrame:
+        """The counterpart of held-out folds: same test windows, the kind of fault among the labels."""
+        return self._judged[self._judged["exposure"] == "seen"]
+
+    @property
+    def _judged(self) -> pd.DataFrame:
         return self.rows[(self.rows["phase"] == "report") & (self.rows["status"] == "ok")]
 
     @property

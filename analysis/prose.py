@@ -33,6 +33,14 @@ COMPARED_CAPTION = (
 )
 NO_PAIR = "there is no pair of a MOMENT detector and an ordinary one."
 
+UNSEEN = (
+    "One kind of fault at a time was left out of everything that a detector may learn from (shots, reference, "
+    "validation); each detector is then judged on faults of that kind and fault-free time, and compared draw by draw "
+    "with itself trained with the kind left in. Every other number of this page is of the unseen folds. Intervals are "
+    "95 % over draws (paired t), not corrected for their number."
+)
+UNSEEN_CAPTION = "Upper numbers: the kind was never seen; in brackets: it was. Colour: the difference."
+
 NEEDS = (
     "Labelled windows that the mean score over draws needs to reach a target, validation labels included: the curve "
     "is made non-decreasing and read between the numbers of shots tried, never beyond them; the interval resamples "

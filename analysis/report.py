@@ -64,6 +64,7 @@ def write_tables(found: Findings, folder: Path) -> None:
         "headlines": found.headlines,
         "labels_needed": found.needs,
         "break_even": found.pays_off,
+        "unseen_kinds": found.generalisation,
         "fault_types": found.caught,
         "search_not_for_claims": found.candidates,
         "optimism": found.optimism,

@@ -10,14 +10,15 @@ from analysis import prose
 from analysis import table_views as tables
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
-from analysis.plots import differences, fault_types, forest, learning_curve, style, timeline
+from analysis.generalisation import EVERY
+from analysis.plots import differences, fault_types, forest, held_out, learning_curve, style, timeline
 from analysis.views import FigureView, Section, TableView
 from analysis.words import metric_meaning, metric_title, shorten
 
 
 def sections(found: Findings, folder: Path) -> list[Section]:
     """Return every section, writing its figure files below `folder`."""
-    makers = (curves, leaderboard, compared, efficiency, by_fault, in_time)
+    makers = (curves, leaderboard, compared, unseen_kinds, efficiency, by_fault, in_time)
     return [section for maker in makers for section in maker(found, folder)]
 
 
@@ -150,6 +151,35 @@ def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
         [prose.FAULTS],
         [draft.view(folder, "Share of faults caught by detector and fault type", "Means over report draws.")],
         [], views,
+    )  # fmt: skip
+
+
+def unseen_kinds(found: Findings, folder: Path) -> Iterator[Section]:
+    """Yield what is lost on kinds of faults that were left out of training."""
+    if found.generalisation.empty:
+        return
+    title = metric_title(found.metric)
+    draft = FigureDraft("unseen_kinds", ("source", "shots"))
+    for source in sources(found.generalisation):
+        mine = found.generalisation[found.generalisation["source"] == source]
+        for shots in sorted(mine["shots"].unique(), reverse=True):
+            drawn = held_out.data(mine[mine["shots"] == shots])
+            draft.texts[str(shots)] = found.words.shots(int(shots))
+            draft.add(
+                (source, str(shots)), held_out.page(drawn, title), partial(held_out.paper, drawn, title),
+                (*part_of_name(found, source), f"k{shots}"),
+            )  # fmt: skip
+    columns = {"source": "source", "shots": "shots", "detector": "detector", "held_out": "held-out kind",
+               "unseen": "unseen", "seen": "seen", "difference": "difference", "low": "from", "high": "to",
+               "n": "draws", "test_events": "test faults", "note": "remarks"}  # fmt: skip
+    words = ("source", "detector", "held_out", "note")
+    mean = found.generalisation[found.generalisation["held_out"] == EVERY]
+    yield Section(
+        "unseen", "Unseen kinds", "Kinds of faults that nobody labelled",
+        [prose.UNSEEN],
+        [draft.view(folder, f"{title} on held-out kinds of faults, unseen and (seen)", prose.UNSEEN_CAPTION)],
+        [tables.plain(mean, "Mean over held-out kinds", columns, words)] if len(mean) else [],
+        [tables.plain(found.generalisation, "Every held-out kind", columns, words)],
     )  # fmt: skip
 
 

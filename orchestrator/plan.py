@@ -11,7 +11,7 @@ from orchestrator.detector_spec import DetectorSpec
 from orchestrator.errors import PlanError
 from orchestrator.space import Dimension
 from orchestrator.spec import SweepSpec
-from trainables.data import check_supply
+from trainables.data import check_supply, hold_out
 from trainables.data.series import LabelledSeries
 from trainables.protocol import Labels, Scalar
 from trainables.settings import DataSettings
@@ -170,7 +170,8 @@ def make_plan(spec: SweepSpec, series: Mapping[str, LabelledSeries]) -> SweepPla
     if problems:
         raise PlanError("\n".join(problems))
     digests = {name: series_digest(series[name]) for name in settings}
-    return SweepPlan(spec, tuple(_cells(spec, digests)), settings, digests)
+    folds = {name: len(hold_out.folds(series[name], each.data.window, each.split)) for name, each in settings.items()}
+    return SweepPlan(spec, tuple(_cells(spec, digests, folds)), settings, digests)
 
 
 def cell_exists(labels: Labels, shots: int) -> bool:
@@ -189,10 +190,10 @@ def series_digest(series: LabelledSeries) -> str:
     return state.hexdigest()
 
 
-def _cells(spec: SweepSpec, digests: Mapping[str, str]) -> Iterator[Cell]:
+def _cells(spec: SweepSpec, digests: Mapping[str, str], folds: Mapping[str, int]) -> Iterator[Cell]:
     for source in spec.sources:
         context = _context(spec, source, digests[source.source_name])
-        for fold in range(spec.split.folds):
+        for fold in range(folds[source.source_name]):
             for shots in sorted(spec.few_shot.shots):
                 for name, detector in spec.detectors.items():
                     if cell_exists(detector.labels, shots):

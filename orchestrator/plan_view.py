@@ -12,7 +12,9 @@ from orchestrator.plan import SweepPlan
 from orchestrator.racing import racing_is_on
 from orchestrator.resources import Machine, Slots
 from orchestrator.spec import RACING_MIN_DRAWS
+from trainables.data import hold_out
 from trainables.data.series import LabelledSeries
+from trainables.trial import EvaluationSettings
 
 REFERENCE_DETECTORS = ("random", "always_alarm", "moving_variance", "pca")
 
@@ -34,6 +36,7 @@ def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
     for source in spec.sources:
         lines.append(_source_line(series[source.source_name]))
         lines += [f"  {note}" for note in series[source.source_name].notes]
+        lines += _hold_out_lines(series[source.source_name], plan.settings[source.source_name])
     lines += [
         f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
         _slot_line(machine, slots, plan),
@@ -64,7 +67,7 @@ def _cells(plan: SweepPlan) -> Table:
                 source.source_name,
                 detector.labels,
                 ", ".join(str(shots) for shots in sorted({cell.shots for cell in cells})),
-                str(plan.spec.split.folds),
+                str(len({cell.fold for cell in cells})),
                 f"{searched.candidates} x {draws}" if searched else "-",
                 str(len(plan.spec.few_shot.report_seeds.draws)),
                 str(sum(plan.selection_rows(cell) + len(cell.report_draws) for cell in cells)),
@@ -78,6 +81,13 @@ def _source_line(series: LabelledSeries) -> str:
         f"source {series.name}: {kind}, {len(series):,} rows x {series.values.shape[1]} features every "
         f"{series.step_s:g} s, {len(series.events)} faults of {len(series.fault_types)} types"
     )
+
+
+def _hold_out_lines(series: LabelledSeries, settings: EvaluationSettings) -> list[str]:
+    if settings.split.hold_out is None:
+        return []
+    kinds = {each.kind: None for each in hold_out.folds(series, settings.data.window, settings.split) if each}
+    return [f"  held out by {settings.split.hold_out}, two folds each (unseen, seen): {', '.join(kinds)}"]
 
 
 def _slot_line(machine: Machine, slots: Slots, plan: SweepPlan) -> str:

@@ -30,6 +30,7 @@ COLUMNS = (
     "threshold", "threshold_rule",
     "support_windows", "support_normal_windows", "support_events", "reference_windows",
     "validation_labels", "validation_events", "test_windows", "test_events", "prevalence", "pool_share",
+    "held_out", "exposure",
     "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
     "micro_batch", "trainable_parameters", "effective_scale", "simulated", "fingerprint", "schema_version",
 )  # fmt: skip

@@ -226,6 +226,8 @@ def _ledger(
         test_events=_events(query),
         prevalence=float(query.y.mean()),
         pool_share=len(support) / len(parts.pool),
+        held_out=None if parts.held_out is None else parts.held_out.kind,
+        exposure=None if parts.held_out is None else parts.held_out.exposure,
     )
 
 

@@ -65,7 +65,11 @@ class TrialRequest:
 
 @dataclass(frozen=True, slots=True)
 class LabelLedger:
-    """Labels spent and what the numbers rest on; windows unless named events."""
+    """Labels spent and what the numbers rest on; windows unless named events.
+
+    `held_out` is the kind of fault that the draw was judged on, `exposure` whether it could learn from that kind
+    ("unseen", "seen"); None where nothing is held out.
+    """
 
     shots_used: int
     support_windows: int
@@ -78,6 +82,8 @@ class LabelLedger:
     test_events: int
     prevalence: float
     pool_share: float
+    held_out: str | None = None
+    exposure: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

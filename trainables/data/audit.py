@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.hold_out import touched
 from trainables.data.parts import Parts, events_of
 from trainables.data.series import LabelledSeries
 from trainables.data.splits import SUPPORT, TEST, VALIDATION
@@ -16,7 +17,8 @@ def audit(parts: Parts, support: LabelledWindows) -> None:
     Checked from the rows that windows cover, not from the territory alone: ends increase; no window
     leaves its segment or its part; no row is covered by windows of two parts; no fault is in two
     parts; shots come from the pool, none twice; labels agree with the series and can be trusted;
-    normalisation was fitted on rows of the support part alone.
+    normalisation was fitted on rows of the support part alone; where a kind of fault is held out, the
+    test part shows no other kind, and in an unseen fold no window to learn from touches that kind.
 
     Raises
     ------
@@ -43,6 +45,7 @@ def audit(parts: Parts, support: LabelledWindows) -> None:
     _check_events(labelled)
     _check_support(parts.pool, support)
     _check_scaler(parts, held_out)
+    _check_kind(parts)
 
 
 def _check_increasing(name: str, windows: Windows) -> None:
@@ -132,6 +135,31 @@ def _check_scaler(parts: Parts, held_out: dict[str, LabelledWindows]) -> None:
         stop = np.searchsorted(rows, windows.ends, side="right")
         if (stop > first).any():
             raise LeakError(f"normalisation was fitted on rows that {name} windows cover")
+
+
+def _check_kind(parts: Parts) -> None:
+    kind = parts.held_out
+    if kind is None:
+        return
+    apart: dict[str, tuple[Windows, NDArray[np.bool_], str]] = {}
+    apart["test"] = (parts.test, kind.of_other_kinds(parts.series), "another kind than")
+    if kind.exposure == "unseen":
+        own = kind.of_kind(parts.series)
+        learned: dict[str, Windows] = {
+            "support pool": parts.pool,
+            "reference": parts.reference,
+            "validation": parts.validation,
+        }
+        apart |= {name: (windows, own, "the held-out kind") for name, windows in learned.items()}
+        if own[parts.scaler.fitted_on].any():
+            raise LeakError(f"normalisation was fitted on rows of the held-out kind {kind.kind}")
+    for name, (windows, rows, what) in apart.items():
+        stray = np.flatnonzero(touched(rows, windows.length)[windows.ends])
+        if len(stray):
+            when = _when(parts.series, int(windows.ends[stray[0]]))
+            raise LeakError(
+                f"{name}: {len(stray)} windows touch faults of {what} {kind.kind}, the first ends at {when}"
+            )
 
 
 def _when(series: LabelledSeries, row: int) -> str:

@@ -1,11 +1,12 @@
 """Parts: one source cut into support pool, unlabelled reference, validation and test windows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.hold_out import HeldOut, folds, touched
 from trainables.data.scaling import Scaler, fit_scaler
 from trainables.data.series import NORMAL, LabelledSeries
 from trainables.data.splits import (
@@ -36,6 +37,8 @@ class Cut:
         Ends of windows; the reference disregards labels and their quality.
     fitted_on : int64
         Rows that normalisation is fitted on.
+    held_out
+        The kind of fault that the fold is judged on; None: all of them.
     """
 
     territory: NDArray[np.int8] | None
@@ -44,6 +47,7 @@ class Cut:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     fitted_on: NDArray[np.int64]
+    held_out: HeldOut | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +70,8 @@ class Parts:
         Part of each row (`splits.PART_NAMES`); None if windows were dealt at random, which leaks.
     notes
         What preparing changed or noticed, one sentence each.
+    held_out
+        The kind of fault that the fold is judged on; None: all of them.
     """
 
     pool: LabelledWindows
@@ -76,6 +82,7 @@ class Parts:
     series: LabelledSeries
     territory: NDArray[np.int8] | None
     notes: tuple[str, ...]
+    held_out: HeldOut | None = None
 
 
 def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -> Parts:
@@ -112,6 +119,7 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
         series=series,
         territory=cut.territory,
         notes=notes,
+        held_out=cut.held_out,
     )
 
 
@@ -124,33 +132,63 @@ def cut_windows(series: LabelledSeries, settings: "EvaluationSettings", fold: in
         Too few events or runs for the split.
     """
     data, split = settings.data, settings.split
-    caps = data.max_score_windows
     if split.by == "random_windows":
-        codes = None
-        whole = whole_windows(run_starts(series.segment), data.window)
-        ends = np.flatnonzero(whole)
-        if len(ends) < 3:
-            raise ProtocolError(f"{series.name!r} has {len(ends)} windows of {data.window} steps, too few to deal")
-        part = np.full(len(series), -1, dtype=np.int8)
-        part[ends] = random_parts(len(ends), split, fold)
-        covered = np.zeros(len(series) + 1, dtype=np.int64)
-        np.add.at(covered, ends[part[ends] == SUPPORT] - data.window + 1, 1)
-        np.add.at(covered, ends[part[ends] == SUPPORT] + 1, -1)
-        fitted_on = np.flatnonzero(np.cumsum(covered[:-1]) > 0)
-    else:
-        codes = part = territory(series, data.window, split, fold)
-        whole = whole_windows(run_starts(series.segment, part), data.window)
-        fitted_on = np.flatnonzero(part == SUPPORT)
+        return _dealt_at_random(series, settings, fold)
+    held_out = _held_out(series, settings, fold)
+    part = territory(series, data.window, split, 0 if held_out else fold)
+    hidden = judged_apart = np.zeros(len(series), dtype=bool)
+    if held_out is not None:
+        judged_apart = held_out.of_other_kinds(series)
+        hidden = held_out.of_kind(series) if held_out.exposure == "unseen" else hidden
+    whole = whole_windows(run_starts(series.segment, part), data.window)
+    learnable = whole & ~touched(hidden, data.window)
+    testable = whole & ~touched(judged_apart, data.window)
+    cut = _cut(series, settings, part, learnable, testable)
+    return replace(cut, territory=part, fitted_on=np.flatnonzero((part == SUPPORT) & ~hidden), held_out=held_out)
+
+
+def _held_out(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -> HeldOut | None:
+    known = folds(series, settings.data.window, settings.split)
+    if not 0 <= fold < len(known):
+        raise ProtocolError(f"fold {fold} does not exist: there are {len(known)}")
+    return known[fold]
+
+
+def _dealt_at_random(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -> Cut:
+    """Deal windows, not faults: leaks on purpose."""
+    length = settings.data.window
+    whole = whole_windows(run_starts(series.segment), length)
+    ends = np.flatnonzero(whole)
+    if len(ends) < 3:
+        raise ProtocolError(f"{series.name!r} has {len(ends)} windows of {length} steps, too few to deal")
+    part = np.full(len(series), -1, dtype=np.int8)
+    part[ends] = random_parts(len(ends), settings.split, fold)
+    covered = np.zeros(len(series) + 1, dtype=np.int64)
+    np.add.at(covered, ends[part[ends] == SUPPORT] - length + 1, 1)
+    np.add.at(covered, ends[part[ends] == SUPPORT] + 1, -1)
+    cut = _cut(series, settings, part, whole, whole)
+    return replace(cut, fitted_on=np.flatnonzero(np.cumsum(covered[:-1]) > 0))
+
+
+def _cut(
+    series: LabelledSeries,
+    settings: "EvaluationSettings",
+    part: NDArray[np.int8],
+    learnable: NDArray[np.bool_],
+    testable: NDArray[np.bool_],
+) -> Cut:
+    """Return the ends of the windows of each part, at its stride and below its cap."""
+    data, caps = settings.data, settings.data.max_score_windows
     within = np.arange(len(series)) - run_starts(series.segment)
     at_support, at_score = within % data.support_stride == 0, within % data.score_stride == 0
     usable = series.usable
     return Cut(
-        territory=codes,
-        pool=np.flatnonzero(whole & (part == SUPPORT) & at_support & usable),
-        reference=thin(np.flatnonzero(whole & (part == SUPPORT) & at_score), caps.reference),
-        validation=thin(np.flatnonzero(whole & (part == VALIDATION) & at_score & usable), caps.validation),
-        test=thin(np.flatnonzero(whole & (part == TEST) & at_score & usable), caps.test),
-        fitted_on=fitted_on,
+        territory=None,
+        pool=np.flatnonzero(learnable & (part == SUPPORT) & at_support & usable),
+        reference=thin(np.flatnonzero(learnable & (part == SUPPORT) & at_score), caps.reference),
+        validation=thin(np.flatnonzero(learnable & (part == VALIDATION) & at_score & usable), caps.validation),
+        test=thin(np.flatnonzero(testable & (part == TEST) & at_score & usable), caps.test),
+        fitted_on=np.flatnonzero(part == SUPPORT),
     )
 
 
@@ -162,7 +200,7 @@ def _coverage_notes(series: LabelledSeries, cut: Cut, length: int) -> tuple[str,
         notes.append(f"{short} of {len(series.segments)} segments are shorter than a window of {length} steps.")
     seen = np.unique(series.event[np.concatenate([cut.pool, cut.validation, cut.test])])
     unseen = len(series.events) - int((seen >= 0).sum())
-    if unseen:
+    if unseen and cut.held_out is None:
         notes.append(f"{unseen} of {len(series.events)} faults have no window in their part and are not counted.")
     return tuple(notes)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainables.data.draws import draw_support
+from trainables.data.hold_out import folds
 from trainables.data.parts import Cut, cut_windows
 from trainables.data.series import NORMAL, UNLABELLED, LabelledSeries
 from trainables.data.windows import LabelledWindows
@@ -34,7 +35,11 @@ def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: 
             )
         ]
     problems: list[str] = []
-    for fold in range(settings.split.folds):
+    try:
+        count = len(folds(series, settings.data.window, settings.split))
+    except ProtocolError as err:
+        return [f"{who}: {err}"]
+    for fold in range(count):
         try:
             cut = cut_windows(series, settings, fold)
         except ProtocolError as err:

@@ -1,0 +1,70 @@
+"""Kinds of faults that nobody labelled: a detector on the same test windows, with and without the kind in training."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.curves import describe, draw_values, is_share
+from analysis.load import Sweep
+from analysis.paired import compare
+
+EVERY = "every kind"
+"""Name of the mean over kinds."""
+
+KEY = ["source", "shots", "detector", "held_out"]
+
+
+def generalisation(sweep: Sweep, metric: str) -> pd.DataFrame:
+    """Return what a detector loses on a kind of fault that it never saw.
+
+    Two detectors of the same draw number are paired: one drew its shots from a support part without the kind, the
+    other from all of it; both are judged on the same test windows (faults of the kind, and fault-free time).
+    Detectors without labels differ only by what the unlabelled reference holds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each source, number of shots, detector and kind (and `EVERY`, the mean over kinds inside a draw):
+        `KEY`, `unseen`, `unseen_low`, `unseen_high`, `seen`, `seen_low`, `seen_high`, `difference` (unseen minus
+        seen), `low`, `high`, `n`, `test_events`, `note`. Not corrected for their number: for looking, the claims of
+        the page rest on comparisons between detectors.
+    """
+    held = pd.concat([sweep.report, sweep.seen]).dropna(subset=["held_out"])
+    columns = [*KEY, "unseen", "unseen_low", "unseen_high", "seen", "seen_low", "seen_high", "difference", "low",
+               "high", "n", "test_events", "note"]  # fmt: skip
+    records = []
+    for (source, shots, detector), cell in held.groupby(["source", "shots", "detector"], sort=True):
+        kinds = sorted(cell["held_out"].unique())
+        for kind in [*kinds, *([EVERY] if len(kinds) > 1 else [])]:
+            mine = cell if kind == EVERY else cell[cell["held_out"] == kind]
+            records.append((source, shots, detector, kind, *_pair(mine, metric)))
+    return pd.DataFrame.from_records(records, columns=columns)
+
+
+def _pair(rows: pd.DataFrame, metric: str) -> tuple[object, ...]:
+    unseen, seen = (_by_draw(rows[rows["exposure"] == exposure], metric) for exposure in ("unseen", "seen"))
+    result = compare(unseen, seen)
+    events = rows[rows["exposure"] == "unseen"].groupby("draw")["test_events"].sum()
+    notes = [str(warning) for warning in result.warnings]
+    if result.unpaired:
+        notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
+    return (
+        *_level(unseen, metric), *_level(seen, metric),
+        _number(result.mean), _number(result.low), _number(result.high), result.n,
+        float(events.max()) if len(events) else np.nan, "; ".join(notes),
+    )  # fmt: skip
+
+
+def _by_draw(rows: pd.DataFrame, metric: str) -> dict[int, float]:
+    values = draw_values(rows, metric)
+    return dict(zip(values["draw"].astype(int), values["value"].astype(float), strict=True))
+
+
+def _level(values: dict[int, float], metric: str) -> tuple[float, float, float]:
+    if not values:
+        return np.nan, np.nan, np.nan
+    level = describe(np.array(list(values.values())), bounded=is_share(metric))
+    return level.estimate, _number(level.low), _number(level.high)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
