@@ -17,7 +17,6 @@ from urllib.parse import quote
 from orchestrator.errors import RunFolderError
 from orchestrator.results import Cell, read_records, row_line, write_parquet, write_scores
 from trainables.trial import WindowScores
-from trainables.winner import MANIFEST as WINNER
 from trainables.winner import SavedWinner
 
 ROWS = "rows.jsonl"
@@ -94,7 +93,7 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: cannot write: {err.strerror}; free space, then --resume it") from err
 
     def write_winner(self, cell: str, winner: SavedWinner) -> None:
-        """Write the winner of a cell in place of an earlier one; the manifest is written last.
+        """Write the winner of a cell in place of an earlier one.
 
         Raises
         ------
@@ -105,13 +104,7 @@ class RunFolder:
         part = folder.with_name(folder.name + ".part")
         try:
             shutil.rmtree(part, ignore_errors=True)
-            for name, content in winner.files.items():
-                path = part / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            part.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(winner.manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
-            (part / WINNER).write_text(text + "\n", encoding="utf-8")
+            winner.write(part)
             shutil.rmtree(folder, ignore_errors=True)
             part.replace(folder)
         except OSError as err:

@@ -18,6 +18,7 @@ from trainables.errors import ContractError, DetectorError
 from trainables.protocol import Detector, DetectorConfig, FaultClassifier, FitFacts, Labels, Scalar, TrialResources
 from trainables.registry import build_detector
 from trainables.saving import load_detector, save_detector
+from trainables.winner import PICKLES
 
 TOLERANCE = 1e-9
 """Most that a window's score may move with its neighbours, as a share of itself or of the median score."""
@@ -246,14 +247,11 @@ def _saving(subject: Subject) -> None:
     query, detector = make_toy("heavy").query, subject.fitted("shift")
     with tempfile.TemporaryDirectory(prefix="contract-") as name:
         save_detector(detector, Path(name))
-        pickles = [path.name for path in Path(name).rglob("*") if path.suffix in _PICKLES]
+        pickles = [path.name for path in Path(name).rglob("*") if path.suffix in PICKLES]
         require(not pickles, f"save writes {', '.join(pickles)}: a pickle runs code when it is loaded")
         again = load_detector(subject.cls, Path(name), subject.cls.Config(**dict(subject.settings)), subject.resources)
     first, second = scores_of(detector, query), scores_of(again, query)
     require(first.tobytes() == second.tobytes(), f"{_differing(first, second)} differ after saving and loading")
-
-
-_PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt"}
 
 
 def _labels_honoured(subject: Subject) -> None:

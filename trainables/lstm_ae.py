@@ -83,9 +83,16 @@ class LstmAutoencoder:
         """Return relative errors [N], 0 or more."""
         if not len(windows):
             return np.empty(0)
-        errors = self.model_.errors(self.scaling_.sequences(windows))  # [N, C]
+        errors = self._errors(windows)
         top = min(self.config.top_channels, errors.shape[1])
         return np.asarray(np.sort(errors, axis=1)[:, -top:].mean(axis=1), dtype=np.float64)
+
+    def channel_errors(self, windows: Windows) -> NDArray[np.float64]:
+        """Return the relative error of every channel [N, C]."""
+        return self._errors(windows).astype(np.float64) if len(windows) else np.empty((0, windows.channels))
+
+    def _errors(self, windows: Windows) -> NDArray[np.float32]:
+        return self.model_.errors(self.scaling_.sequences(windows))  # [N, C]
 
     @property
     def facts(self) -> FitFacts:

@@ -108,6 +108,15 @@ class FaultClassifier(Protocol):
 
 
 @runtime_checkable
+class ChannelErrors(Protocol):
+    """A detector whose score is made of one error a channel, so that it can say which channels drove an alarm."""
+
+    def channel_errors(self, windows: Windows) -> NDArray[np.float64]:
+        """Return the errors that the score is made of, float64 [N, C], 0 or more; 0 for a channel it leaves out."""
+        ...
+
+
+@runtime_checkable
 class Saveable(Protocol):
     """A detector that writes its own files, where `trainables.saving` cannot save its attributes for it.
 

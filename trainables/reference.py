@@ -1,5 +1,6 @@
 """Reference detectors that see no label: the rows every table must beat."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -110,12 +111,15 @@ class MovingVariance:
     def score(self, windows: Windows) -> NDArray[np.float64]:
         """Return mean squared deviations [N], 0 or more, in squared spreads of the reference."""
         top = min(self.config.top_channels, windows.channels)
-        scores = [np.empty(0)]
+        return _mean_of_largest(self.channel_errors(windows), top)
+
+    def channel_errors(self, windows: Windows) -> NDArray[np.float64]:
+        """Return the mean squared deviation of every channel [N, C]."""
+        parts = [np.empty((0, windows.channels))]
         for x in squashed(windows):
             z = (x[:, -self.config.steps :] - self.centre_) / self.spread_  # [n, steps, C]
-            variance = np.square(z).mean(axis=1)  # [n, C]
-            scores.append(_mean_of_largest(variance, top))
-        return np.concatenate(scores)
+            parts.append(np.square(z).mean(axis=1))
+        return np.concatenate(parts)
 
     @property
     def facts(self) -> FitFacts:
@@ -175,13 +179,18 @@ class PcaReconstruction:
 
     def score(self, windows: Windows) -> NDArray[np.float64]:
         """Return mean squared errors [N], 0 or more, in squared spreads of the reference."""
-        scores = [np.empty(0)]
+        return np.concatenate([np.empty(0), *(error.mean(axis=2).mean(axis=1) for error in self._errors(windows))])
+
+    def channel_errors(self, windows: Windows) -> NDArray[np.float64]:
+        """Return the mean squared error of every channel [N, C]."""
+        return np.concatenate([np.empty((0, windows.channels)), *(e.mean(axis=1) for e in self._errors(windows))])
+
+    def _errors(self, windows: Windows) -> Iterator[NDArray[np.float64]]:
+        """Yield squared errors [<= chunk, steps, C] in order."""
         for x in squashed(windows):
             z = (x[:, -self.config.steps :] - self.centre_) / self.spread_  # [n, steps, C]
             rows = z.reshape(-1, windows.channels)
-            error = np.square(rows - self.pca_.inverse_transform(self.pca_.transform(rows))).mean(axis=1)
-            scores.append(error.reshape(len(z), -1).mean(axis=1))
-        return np.concatenate(scores)
+            yield np.square(rows - self.pca_.inverse_transform(self.pca_.transform(rows))).reshape(z.shape)
 
     @property
     def facts(self) -> FitFacts:

@@ -5,6 +5,7 @@ of the test part has a say in that choice.
 """
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +34,9 @@ MANIFEST = "winner.json"
 
 MOST_BYTES = 512 * 2**20
 """Files travel from worker to driver in memory; an adapter of the largest MOMENT has 10 MB."""
+
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt")
+"""Suffixes of files that run code when they are loaded: refused."""
 
 PROBE = 4
 """Reference windows that a detector must score alike before and after it was saved."""
@@ -179,6 +183,16 @@ class SavedWinner:
         """Return the winner with its origin."""
         return replace(self, manifest=self.manifest.model_copy(update={"origin": origin}))
 
+    def write(self, folder: Path) -> None:
+        """Write all files into a new folder, the manifest last."""
+        folder.mkdir(parents=True)
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        text = json.dumps(self.manifest.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
 
 def describe(
     request: "TrialRequest",
@@ -236,6 +250,9 @@ def with_files(winner: SavedWinner, detector: Detector, parts: "Parts", resource
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         if folder / MANIFEST in paths:
             raise SavingError(f"the detector writes {MANIFEST}, a name that is taken")
+        pickles = [path.name for path in paths if path.suffix in PICKLES]
+        if pickles:
+            raise SavingError(f"{', '.join(pickles)}: a pickle runs code when it is loaded; write safetensors or skops")
         size = sum(path.stat().st_size for path in paths)
         if size > MOST_BYTES:
             raise SavingError(f"its files take {size / 2**20:.0f} MB, more than {MOST_BYTES >> 20}")

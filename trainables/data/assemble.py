@@ -73,10 +73,10 @@ class RawColumns:
         )
 
 
-def assemble(raw: RawColumns, name: str, *, notes: tuple[str, ...] = ()) -> LabelledSeries:
+def assemble(raw: RawColumns, name: str, *, notes: tuple[str, ...] = (), drop_empty: bool = True) -> LabelledSeries:
     """Sort, remove repeated rows, split at gaps and find the events.
 
-    Segments are put in order of their first row in time.
+    Segments are put in order of their first row in time. Columns without any value are dropped with `drop_empty`.
 
     Raises
     ------
@@ -91,7 +91,8 @@ def assemble(raw: RawColumns, name: str, *, notes: tuple[str, ...] = ()) -> Labe
     code, names, step_s = _split_at_gaps(raw, code, names, said)
     raw = replace(raw, values=_finite_or_missing(raw, said))
     everything = raw.columns
-    raw = _without_empty_columns(raw, said)
+    if drop_empty:
+        raw = _without_empty_columns(raw, said)
     event, events = find_events(raw.labels, raw.fault_type, raw.service, code)
     unlabelled = int((raw.labels == UNLABELLED).sum())
     if 0 < unlabelled < len(raw):

@@ -1,7 +1,7 @@
 """A file as read: numeric features beside the few columns that have a meaning of their own."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -45,6 +45,8 @@ class FileColumns:
         The stamps carry their zone and are converted: no declared zone applies to them.
     simulated, notes
         What the file says of where it comes from.
+    ignored
+        Columns that were left unread because only others were asked for.
     """
 
     where: str
@@ -56,6 +58,15 @@ class FileColumns:
     in_utc: bool = False
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def chosen(names: Sequence[str], only: Collection[str] | None) -> tuple[list[str], tuple[str, ...]]:
+    """Return the feature columns to read, in order of the file, and those to ignore; `only` None reads all."""
+    features = [name for name in names if name not in MEANINGS]
+    if only is None:
+        return features, ()
+    return [name for name in features if name in only], tuple(name for name in features if name not in only)
 
 
 def check_header(where: str, names: Sequence[str]) -> None:

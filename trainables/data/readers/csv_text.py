@@ -6,14 +6,14 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.data.readers.columns import MEANINGS, TIMESTAMP, FileColumns, check_header, not_numeric
+from trainables.data.readers.columns import MEANINGS, TIMESTAMP, FileColumns, check_header, chosen, not_numeric
 from trainables.errors import DataError
 
 MISSING_TOKENS = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "na", "null", "NULL", "None", "none", "<NA>", "-nan"]
@@ -24,8 +24,8 @@ _SAMPLE_LINES = 50
 _TAIL_BYTES = 1 << 18
 
 
-def read_csv(path: Path) -> FileColumns:
-    """Read a table, detecting its separator and decimal sign from the first lines.
+def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
+    """Read a table, detecting its separator and decimal sign from the first lines; `only` these features, or all.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_csv(path: Path) -> FileColumns:
         names = [name.strip() for name in next(csv.reader(sample[:1], delimiter=separator))]
         check_header(where, names)
         _check_last_line(path, separator, names)
-        return _read(path, names, separator, decimal)
+        return _read(path, names, separator, decimal, only)
     except UnicodeDecodeError as err:
         raise DataError(f"{where}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz") from err
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
@@ -78,9 +78,9 @@ def dialect(sample: list[str]) -> tuple[str, str]:
     return separator, "," if comma else "."
 
 
-def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileColumns:
+def _read(path: Path, names: list[str], separator: str, decimal: str, only: Collection[str] | None) -> FileColumns:
     where = str(path)
-    features = [name for name in names if name not in MEANINGS]
+    features, ignored = chosen(names, only)
     meanings = [name for name in names if name in MEANINGS]
     blocks: list[NDArray[np.float32]] = []
     texts: dict[str, list[NDArray[np.object_]]] = {name: [] for name in meanings}
@@ -106,6 +106,7 @@ def _read(path: Path, names: list[str], separator: str, decimal: str) -> FileCol
         stamps=columns.pop(TIMESTAMP),
         text=columns,
         line=lambda row: f"line {line[row]}",
+        ignored=ignored,
     )
 
 

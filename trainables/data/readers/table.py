@@ -1,7 +1,7 @@
 """One's own telemetry: a CSV, gzipped CSV or Parquet table, with labels in it or in a list of incidents."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from trainables.data.readers.columns import (
     TIMESTAMP,
     FileColumns,
     check_header,
+    chosen,
     not_numeric,
 )
 from trainables.data.readers.csv_text import read_csv
@@ -58,10 +59,6 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
     timestamps = to_utc(columns.stamps, None if columns.in_utc else data.timezone, columns.where, columns.line)
     labels, fault_type, service = _labels(columns, data, say)
     rows = len(timestamps)
-    segment = columns.text.get(SEGMENT, np.full(rows, "all", dtype=object))
-    nameless = segment == ""
-    if nameless.any():
-        raise DataError(f"{columns.where}: {columns.line(int(nameless.argmax()))}: segment is empty; name it")
     quality = np.full(rows, int(Quality.OK), dtype=np.int8)
     if QUALITY in columns.text:
         quality = read_quality(columns.text[QUALITY], columns.where, columns.line)
@@ -73,7 +70,7 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
         labels=labels,
         fault_type=fault_type,
         service=service,
-        segment=segment,
+        segment=segment_names(columns),
         quality=quality,
         line=columns.line,
         simulated=columns.simulated,
@@ -88,8 +85,8 @@ READER = Reader(
 )
 
 
-def read_columns(path: Path) -> FileColumns:
-    """Read a file by its suffix.
+def read_columns(path: Path, only: Collection[str] | None = None) -> FileColumns:
+    """Read a file by its suffix; `only` these feature columns, where the file has them, or all.
 
     Raises
     ------
@@ -104,12 +101,27 @@ def read_columns(path: Path) -> FileColumns:
     if suffix not in (*_PARQUET, *_TEXT):
         raise DataError(f"{path}: unknown kind of file {suffix!r}; use .csv, .csv.gz or .parquet")
     try:
-        return _read_parquet(path) if suffix in _PARQUET else read_csv(path)
+        return _read_parquet(path, only) if suffix in _PARQUET else read_csv(path, only)
     except OSError as err:
         raise DataError(f"{path}: cannot be read: {err}") from err
 
 
-def _read_parquet(path: Path) -> FileColumns:
+def segment_names(columns: FileColumns) -> NDArray[np.object_]:
+    """Return the segment of each row [T]; a file without that column is one segment.
+
+    Raises
+    ------
+    DataError
+        A blank name.
+    """
+    names = columns.text.get(SEGMENT, np.full(len(columns.stamps), "all", dtype=object))
+    blank = np.asarray(names == "", dtype=bool)
+    if blank.any():
+        raise DataError(f"{columns.where}: {columns.line(int(blank.argmax()))}: segment is empty; name it")
+    return names
+
+
+def _read_parquet(path: Path, only: Collection[str] | None) -> FileColumns:
     where = str(path)
     try:
         frame = pd.read_parquet(path)
@@ -122,7 +134,7 @@ def _read_parquet(path: Path) -> FileColumns:
     check_header(where, names)
     if not len(frame):
         raise DataError(f"{where}: the table has no rows")
-    features = [name for name in names if name not in MEANINGS]
+    features, ignored = chosen(names, only)
 
     def line(row: int) -> str:
         return f"row {row + 1}"
@@ -136,7 +148,16 @@ def _read_parquet(path: Path) -> FileColumns:
     stamps, in_utc = _stamps(frame[TIMESTAMP])
     origin = origin_of(pq.read_schema(path).metadata or {})
     return FileColumns(
-        where, tuple(features), values, stamps, text, line, in_utc, simulated=origin.simulated, notes=origin.notes
+        where=where,
+        features=tuple(features),
+        values=values,
+        stamps=stamps,
+        text=text,
+        line=line,
+        in_utc=in_utc,
+        simulated=origin.simulated,
+        notes=origin.notes,
+        ignored=ignored,
     )
 
 
