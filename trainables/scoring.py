@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainables._features import RECENT, squashed
-from trainables.data.assemble import IRREGULAR, RawColumns, assemble, plain_columns
+from trainables.data.assemble import IRREGULAR, RawColumns, assemble
 from trainables.data.readers.table import read_columns, segment_names
 from trainables.data.readers.timestamps import to_utc
-from trainables.data.series import UNLABELLED, LabelledSeries
+from trainables.data.series import UNLABELLED, LabelledSeries, Quality
 from trainables.data.splits import run_starts, whole_windows
 from trainables.data.windows import Windows
 from trainables.errors import DetectorError, WinnerError
@@ -182,7 +182,7 @@ def _series(path: Path, manifest: Manifest, timezone: str | None) -> tuple[Label
     values = file.values  # noqa: PD011  (not a pandas object)
     _check_columns(path, wanted, file.features, file.ignored)
     rows, zone = len(file.stamps), timezone or manifest.timezone
-    blank, quality = plain_columns(rows)
+    blank = np.full(rows, "", dtype=object)
     order = [file.features.index(name) for name in wanted]
     raw = RawColumns(
         where=file.where,
@@ -193,7 +193,7 @@ def _series(path: Path, manifest: Manifest, timezone: str | None) -> tuple[Label
         fault_type=blank,
         service=blank,
         segment=segment_names(file),
-        quality=quality,
+        quality=np.full(rows, int(Quality.OK), dtype=np.int8),
         line=file.line,
     )
     series = assemble(raw, path.name, drop_empty=False)
