@@ -226,7 +226,7 @@ def describe(
         timezone=settings.data.timezone,
         normalise=settings.data.normalise,
         columns=tuple(Column(**dict(zip(Column.model_fields, values, strict=True))) for values in numbers),
-        dropped=tuple(name for name in series.columns if name not in scaler.columns),
+        dropped=(*series.dropped, *(name for name in series.columns if name not in scaler.columns)),
         threshold=threshold[0],
         threshold_rule=threshold[1],
         versions=dict(installed()),
