@@ -18,6 +18,8 @@ SourceName = Literal[
     "openmetrics",
     "long_csv",
     "rcaeval",
+    "nezha",
+    "nezha_traces",
     "eadro",
     "sockshop_rcd",
     "smd",

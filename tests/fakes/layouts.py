@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,59 @@ def write_rcaeval(root: Path) -> Path:
     return suite
 
 
+def fault_list(*starts: int) -> str:
+    faults = [
+        {
+            "inject_time": f"{datetime.fromtimestamp(start, UTC):%Y-%m-%d %H:%M:%S}",
+            "inject_timestamp": str(start),
+            "inject_pod": "ts-food-service-f5756978c-6sb8t",
+            "inject_type": "network_delay",
+        }
+        for start in starts
+    ]
+    return json.dumps({"00": faults})
+
+
+def zoned(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f} +0000 UTC m=+0.1"
+
+
+def write_nezha(root: Path) -> Path:
+    for day in range(2):
+        start = START + 86_400 * day
+        folder = root / f"day{day}"
+        front = [(zoned(start + 60 * i), start + 60 * i, "Frontend", i) for i in range(20)]
+        put(folder / "metric" / "front_service.csv", csv("Time,TimeStamp,ServiceName,LatencyP90(s)", *front))
+        pod = "ts-food-service-f5756978c-6sb8t"
+        rows = [(zoned(start + 60 * i + 2.5), 17, pod, i, 2 * i) for i in range(20)]
+        put(folder / "metric" / f"{pod}_metric.csv", csv("Time,TimeStamp,PodName,CpuUsage(m),SyscallRead", *rows))
+        put(folder / f"day{day}-fault_list.json", fault_list(start + 300))
+    return root
+
+
+def span(trace: int, number: int, parent: str, service: str, end: float, milliseconds: float) -> tuple[object, ...]:
+    nano = round(end * 1000) * 1_000_000
+    length = round(milliseconds * 1000)
+    pod = f"{service}-f5756978c-6sb8t"
+    return (f"t{trace}", f"s{trace}.{number}", parent, pod, "op", nano - 1000 * length, nano, length)
+
+
+SPANS = "TraceID,SpanID,ParentID,PodName,OperationName,StartTimeUnixNano,EndTimeUnixNano,Duration"
+
+
+def write_nezha_traces(root: Path) -> Path:
+    for day in range(2):
+        start = START + 86_400 * day
+        spans = []
+        for i in range(150):  # a request every 4 s: gateway -> food, which takes 50 ms, 60 ms for its caller
+            spans.append(span(i, 0, "root", "ts-gateway-service", start + 4 * i, 100))
+            spans.append(span(i, 1, f"s{i}.0", "ts-gateway-service", start + 4 * i - 0.01, 60))
+            spans.append(span(i, 2, f"s{i}.1", "ts-food-service", start + 4 * i - 0.015, 50))
+        put(root / f"day{day}" / "trace" / "00_00_trace.csv", csv(SPANS, *spans))
+        put(root / f"day{day}" / "label.json", fault_list(start + 300))
+    return root
+
+
 def write_eadro(root: Path) -> Path:
     for number, start in enumerate([START, START + 500]):
         fault = {"s": start + 4, "e": start + 6, "service": "ts-order-service"}
@@ -152,6 +206,32 @@ LAYOUTS: Mapping[str, Layout] = {
         events=(("cpu", "cart", 4), ("delay", "cart", 4)),
         needed="cart_cpu/1/inject_time.txt",
         named="inject_time.txt",
+    ),
+    "nezha": Layout(
+        write_nezha,
+        40,
+        ("front_LatencyP90(s)", "ts-food-service_CpuUsage(m)", "ts-food-service_SyscallRead"),
+        segments=("day0", "day1"),
+        events=(("network_delay", "ts-food-service", 3), ("network_delay", "ts-food-service", 3)),
+        needed="day1-fault_list.json",
+        named="<date>-fault_list.json",
+    ),
+    "nezha_traces": Layout(
+        write_nezha_traces,
+        2 * 142,
+        (
+            *(
+                f"ts-food-service_{name}"
+                for name in ("requests_per_s", "server_latency_mean_ms", "client_latency_mean_ms")
+            ),
+            *(f"ts-gateway-service_{name}" for name in ("requests_per_s", "server_latency_mean_ms")),
+            *(f"ts-gateway-service_server_latency_{name}_ms" for name in ("p50", "p90", "p99", "max")),
+            "all_spans_per_s",
+        ),
+        segments=("day0", "day1"),
+        events=(("network_delay", "ts-food-service", 45), ("network_delay", "ts-food-service", 45)),
+        needed="day0/label.json",
+        named="label.json",
     ),
     "eadro": Layout(
         write_eadro,
