@@ -15,7 +15,7 @@ from orchestrator.detector_spec import DetectorSpec, read_detectors
 from orchestrator.errors import SpecError
 from orchestrator.overrides import apply_overrides, replace_data, resolve_paths
 from orchestrator.problems import Problems, unknown
-from orchestrator.yaml_source import KeyPath, Value, dump, load
+from orchestrator.yaml_source import KeyPath, Value, dump, load, parse
 from trainables.metrics import METRICS
 from trainables.settings import (
     DataSettings,
@@ -166,6 +166,19 @@ def load_spec(path: Path, *, overrides: Sequence[str] = (), data: Path | None = 
     resolve_paths(values, path.parent.resolve())
     options = replace_data(values, data) | apply_overrides(values, overrides)
     return _checked(values, Problems(positions, options), path.parent.resolve())
+
+
+def spec_from_text(text: str, path: Path) -> SweepSpec:
+    """Check a sweep file that is not written yet; relative paths in it start from the folder of `path`.
+
+    Raises
+    ------
+    SpecError
+        Every mistake, one line each.
+    """
+    values, positions = parse(text, str(path))
+    resolve_paths(values, path.parent.resolve())
+    return _checked(values, Problems(positions, {}), path.parent.resolve())
 
 
 def _checked(values: dict[str, Value], problems: Problems, base: Path) -> SweepSpec:

@@ -109,14 +109,3 @@ def write_table(tmp_path: Path) -> WriteTable:
 def six_faults(make_series: MakeSeries) -> LabelledSeries:
     """Six faults of 20 rows, two types, every 100 rows."""
     return make_series([(60 + 100 * i, 80 + 100 * i, ("cpu", "delay")[i % 2]) for i in range(6)], rows=640)
-
-
-SHARED_DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    """Folder of real telemetry beside the project; the test is skipped where it is absent."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip("real telemetry (../shared/data) is not on this machine")
-    return SHARED_DATA

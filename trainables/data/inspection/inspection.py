@@ -20,7 +20,6 @@ from trainables.data.inspection.finding import SEVERITIES, Finding
 from trainables.data.inspection.prospects import Prospects, prospects
 from trainables.data.inspection.suggest import Suggestion, suggest
 from trainables.data.inspection.view import View
-from trainables.data.readers import drop_columns, select_segments
 from trainables.data.series import LabelledSeries
 from trainables.errors import ProtocolError
 from trainables.settings import DataSettings
@@ -115,7 +114,7 @@ def inspect_series(series: LabelledSeries, source: DataSettings) -> Inspection:
     clocks = tuple(name for finding in found if finding.kind == "clock" for name in finding.columns)
     try:
         suggestion = suggest(series, source, drop=clocks)
-        prospect = prospects(drop_columns(select_segments(series, suggestion.data), suggestion.data), suggestion)
+        prospect = prospects(suggestion.kept(series), suggestion)
     except ProtocolError as err:
         refusal = str(err)
     return Inspection(facts_of(series), found, suggestion, prospect, refusal, series, view)

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from trainables.data.inspection.finding import duration, number_of
 from trainables.data.inspection.shifts import SHIFTED, shift_between
 from trainables.data.inspection.view import View
 from trainables.data.parts import Cut, cut_windows
-from trainables.data.readers import select_segments
+from trainables.data.readers import drop_columns, select_segments
 from trainables.data.series import LabelledSeries
 from trainables.data.supply import check_supply
 from trainables.errors import ProtocolError
@@ -61,6 +60,10 @@ class Suggestion:
     def evaluation(self) -> EvaluationSettings:
         """The same as `run_trial` takes it."""
         return EvaluationSettings(self.data, self.split, self.few_shot, self.threshold)
+
+    def kept(self, series: LabelledSeries) -> LabelledSeries:
+        """Return the suggested segments and columns of the whole series."""
+        return drop_columns(select_segments(series, self.data), self.data)
 
 
 def suggest(series: LabelledSeries, source: DataSettings, *, drop: tuple[str, ...] = ()) -> Suggestion:
@@ -255,7 +258,7 @@ def _faults(series: LabelledSeries, ends: np.ndarray) -> int:
 
 def _threshold(series: LabelledSeries, reasons: dict[str, str]) -> ThresholdSettings:
     prevalence = float((series.labels == 1).sum() / len(series))
-    quantile = round(float(np.clip(1 - prevalence, 0.8, 0.995)), 3)
+    quantile = round(float(np.clip(1 - prevalence, 0.8, 0.995)), 2 if prevalence > 0.01 else 3)
     reasons["threshold.quantile"] = (
         f"{prevalence:.1%} of the rows are faulty, and the unlabelled reference holds them too"
     )
@@ -264,8 +267,3 @@ def _threshold(series: LabelledSeries, reasons: dict[str, str]) -> ThresholdSett
 
 def _evaluation(data: DataSettings, split: SplitSettings, shots: tuple[int, ...]) -> EvaluationSettings:
     return EvaluationSettings(data, split, FewShotSettings(shots=shots), ThresholdSettings())
-
-
-def default_name(path: Path) -> str:
-    """Return a name for a sweep on a file."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.name.split(".")[0]).strip("-.") or "sweep"

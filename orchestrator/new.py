@@ -1,0 +1,188 @@
+"""Write a sweep file that fits a table: `python -m orchestrator.new --data FILE [--incidents FILE]`."""
+
+from orchestrator import environment
+
+if __name__ == "__main__":
+    environment.check_core()  # before the imports below fail with a traceback
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from orchestrator.errors import OrchestratorError, SpecError
+from orchestrator.estimate import Estimate, estimate
+from orchestrator.fitted_spec import EFFORTS, Effort, spec_text
+from orchestrator.plan import SweepPlan, make_plan
+from orchestrator.resources import local_machine, plan_slots
+from orchestrator.spec import spec_from_text
+from trainables.data import load_source
+from trainables.data.inspection import Inspection, Suggestion, inspect_series
+from trainables.data.inspection.finding import SEVERITIES
+from trainables.errors import ProtocolError, TrainablesError
+from trainables.settings import DataSettings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+LONG_S = 3 * 3600.0
+"""A first sweep should not take longer than a morning on this machine; with less effort if need be."""
+
+SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A sweep file as text, its plan, what it will cost, and the effort it makes."""
+
+    text: str
+    plan: SweepPlan
+    cost: Estimate
+    effort: Effort
+
+
+@app.command()
+def new(
+    data: Annotated[str, typer.Option(help="The table: CSV, CSV.gz or Parquet; or: simulated.")],
+    incidents: Annotated[
+        Path | None, typer.Option(help="CSV with start, end or duration, service, type; for a table without labels.")
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(help="IANA zone of times without an offset; default UTC.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Sweep file to write; default: NAME.yaml, in search_spaces if there is one.")
+    ] = None,
+) -> None:
+    """Write a commented sweep file that fits a table and runs as it is.
+
+    \b
+    python -m orchestrator.new --data metrics.parquet --incidents incidents.csv
+    python -m orchestrator.new --data telemetry.csv --output search_spaces/shop.yaml
+    python -m orchestrator.new --data simulated
+    """  # noqa: D301  (typer's mark for lines that stay as they are)
+    try:
+        source = _source(data, incidents, timezone)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", source.source_name).strip("-._") or "sweep"
+        target = output or _default(name)
+        _refuse_existing(target)
+        inspection = inspect_series(load_source(source), source)
+        fitted = fit(name, inspection, target)
+        _write(target, fitted.text)
+    except (OrchestratorError, TrainablesError) as err:
+        sys.stderr.write(f"{err}\n")
+        raise typer.Exit(2) from err
+    for line in summary(target, inspection, fitted):
+        typer.echo(line)
+
+
+def fit(name: str, inspection: Inspection, target: Path) -> Fitted:
+    """Return a sweep file to be written to `target`, read back and planned, with as much effort as the time allows.
+
+    Raises
+    ------
+    ProtocolError
+        The table cannot carry a sweep.
+    """
+    if inspection.suggestion is None:
+        raise ProtocolError(inspection.refusal)
+    for effort in EFFORTS:
+        text = spec_text(name, inspection, inspection.suggestion, target.parent, effort)
+        plan, cost = _planned(text, inspection.suggestion, inspection, target)
+        fitted = Fitted(text, plan, cost, effort)
+        if cost.seconds is None or cost.seconds <= LONG_S:
+            break
+    return fitted
+
+
+def summary(target: Path, inspection: Inspection, fitted: Fitted) -> list[str]:
+    """Return what was written and why, one statement a line."""
+    lines = [f"{target}: {fitted.plan.trials} trials in {len(fitted.plan.cells)} cells, {_time(fitted.cost)}"]
+    suggestion = inspection.suggestion
+    if suggestion is not None:
+        lines += [f"  {key} {value}: {suggestion.reasons[key]}" for key, value in _chosen(suggestion)]
+    if fitted.effort != EFFORTS[0]:
+        lines.append(
+            f"  search.candidates {fitted.effort.candidates}: more would take longer than {LONG_S / 3600:g} h here"
+        )
+    if inspection.prospects is not None:
+        lines += inspection.prospects.claims
+    severe, warning = (sum(it.severity == severity for it in inspection.findings) for severity in SEVERITIES[:2])
+    if severe or warning:
+        where = suggestion.data.path if suggestion and suggestion.data.path else SIMULATED
+        lines.append(f"{severe} severe findings, {warning} to know: python -m trainables.data inspect {where}")
+    command = f"python -m orchestrator.sweep {target}"
+    return [*lines, f"look: {command} --dry-run", f"run:  {command}"]
+
+
+def _chosen(suggestion: Suggestion) -> list[tuple[str, str]]:
+    data, split = suggestion.data, suggestion.split
+    segments = (
+        "all"
+        if data.segments == "all"
+        else f"[{', '.join(data.segments[:4])}{', ...' if len(data.segments) > 4 else ''}]"
+    )
+    values = {
+        "data.segments": segments,
+        "data.window": str(data.window),
+        "data.score_stride": str(data.score_stride),
+        "data.normalise": data.normalise,
+        "split.by": split.by,
+        "split.folds": str(split.folds),
+        "few_shot.shots": str(list(suggestion.few_shot.shots)),
+        "threshold.quantile": f"{suggestion.threshold.quantile:g}",
+    }
+    return [(key, value) for key, value in values.items() if key in suggestion.reasons]
+
+
+def _time(cost: Estimate) -> str:
+    if cost.seconds is None:
+        return f"time not known ({cost.basis})"
+    minutes = cost.seconds / 60
+    return (
+        f"about {minutes:.0f} min on this machine" if minutes < 120 else f"about {minutes / 60:.1f} h on this machine"
+    )
+
+
+def _planned(text: str, suggestion: Suggestion, inspection: Inspection, target: Path) -> tuple[SweepPlan, Estimate]:
+    """Read the text back as a sweep file at `target` and plan it, as --dry-run does."""
+    spec = spec_from_text(text, target)
+    series = {source.source_name: suggestion.kept(inspection.series) for source in spec.sources}
+    plan = make_plan(spec, series)
+    return plan, estimate(plan, series, plan_slots(local_machine(), spec.resources))
+
+
+def _source(data: str, incidents: Path | None, timezone: str | None) -> DataSettings:
+    if data == SIMULATED:
+        if incidents is not None:
+            raise SpecError(["--incidents goes with a table; simulated telemetry has its labels"])
+        return DataSettings()
+    try:
+        return DataSettings(source="table", path=Path(data), incidents=incidents, timezone=timezone)
+    except ValidationError as err:
+        raise SpecError([f"--data {data}: {err.errors()[0]['msg']}"]) from err
+
+
+def _default(name: str) -> Path:
+    folder = Path("search_spaces")
+    return (folder if folder.is_dir() else Path()) / f"{name}.yaml"
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise SpecError([f"{target}: exists and is not overwritten; choose another name with --output"])
+    if not target.parent.is_dir():
+        raise SpecError([f"{target}: there is no folder {target.parent}; make it, or choose another with --output"])
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as err:
+        raise SpecError([f"{target}: cannot be written: {err.strerror}; choose another place with --output"]) from err
+
+
+if __name__ == "__main__":
+    app()
