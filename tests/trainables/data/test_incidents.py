@@ -58,7 +58,32 @@ def test_some_incidents_without_rows_are_noted(load):
 def test_the_earlier_of_two_overlapping_incidents_keeps_its_rows(load):
     series = load("start,end,type\n1700000050,1700000080,late\n1700000030,1700000060,early\n")
     assert [("early", 3, 6), ("late", 6, 8)] == [(e.fault_type, e.start, e.stop) for e in series.events]
-    assert any("Overlapping incidents: 1" in note for note in series.notes)
+    overlap = "Overlapping incidents: 1; the earlier one keeps the shared rows: line 2 begins within line 3."
+    assert overlap in series.notes
+
+
+def test_an_incident_within_a_longer_one_is_told_though_a_short_one_lies_between(load):
+    series = load("start,end\n1700000030,1700000150\n1700000040,1700000050\n1700000100,1700000120\n")
+    assert any("line 3 begins within line 2, line 4 begins within line 2" in note for note in series.notes)
+
+
+def test_an_open_incident_leaves_its_rows_unlabelled_up_to_the_next(load):
+    series = load("start,end\n1700000030,1700000050\n1700000080,\n1700000120,1700000140\n")
+    assert [0] * 3 + [1] * 2 + [0] * 3 + [-1] * 4 + [1] * 2 + [0] * 6 == series.labels.tolist()
+    assert any("1 incidents without an end: line 3 (2023-11-14T22:14:40); 4 rows" in note for note in series.notes)
+
+
+def test_an_open_incident_at_the_end_leaves_everything_after_it_unlabelled(load):
+    assert [1, 1] + [-1] * 10 == load("start,end\n1700000080,1700000100\n1700000095,\n").labels[8:].tolist()
+
+
+def test_a_duration_stands_in_where_the_end_is_blank(load):
+    assert 5 == (load("start,end,duration\n1700000030,,20\n1700000080,1700000110,\n").labels == 1).sum()
+
+
+def test_incidents_that_reach_beyond_the_telemetry_are_told_by_line(load):
+    series = load("start,end\n1699999000,1700000020\n1700000100,1700000200\n1700000180,1800000000\n")
+    assert any("2 incidents reach beyond the telemetry: line 2" in note and "line 4" in note for note in series.notes)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +94,10 @@ def test_the_earlier_of_two_overlapping_incidents_keeps_its_rows(load):
         ("begin,end\n1,2\n", "columns start and end"),
         ("start,service\n1,a\n", "columns start and end"),
         ("start,end\n1700000060,1700000030\n", "line 2: the incident ends at or before its start"),
-        ("start,end\n1700000060,\n", "line 2: end is empty"),
+        ("start,end\n1700000060,\n", "no incident has an end"),
         ("start,end\n1700000060,soon\n", "line 2: end 'soon' is not a time"),
         ("start,duration\n1700000060,long\n", "line 2: duration 'long'"),
-        ("start,duration\n1700000060,\n", "line 2: duration ''"),
+        ("start,duration\n1700000060,\n", "no incident has an end"),
         ("start,duration\n1700000060,-5\n", "ends at or before its start"),
         ("start\n1700000060\n", "columns start and end"),
     ],

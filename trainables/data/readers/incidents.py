@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trainables.data.readers.csv_text import dialect, first_lines
 from trainables.data.readers.labels import UNTYPED
 from trainables.data.readers.timestamps import to_utc
+from trainables.data.series import UNLABELLED
 from trainables.errors import DataError
 
 _ALIASES = {
@@ -22,9 +23,13 @@ _ALIASES = {
 }
 
 
+MOST_PLACES = 5
+"""Lines that a note names."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Incident:
-    """From `start` up to, not including, `end` (UTC)."""
+    """From `start` up to, not including, `end` (UTC; NaT where nobody noted it); `place` is its line in the file."""
 
     start: np.datetime64
     end: np.datetime64
@@ -36,10 +41,12 @@ class Incident:
 def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
     """Read a CSV with columns start, end or duration (seconds, or text such as 3min), and service and type if known.
 
+    Where both columns exist, the duration counts in lines without an end; a line with neither is an open incident.
+
     Raises
     ------
     DataError
-        Missing columns, unreadable times, an end before its start; the message starts with the path.
+        Missing columns, unreadable times, an end before its start, no end at all; the message starts with the path.
     """
     where = str(path)
     if not path.is_file():
@@ -60,14 +67,13 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
         return f"line {row + 2}"
 
     start = to_utc(_text(frame, "start"), timezone, where, line, "start")
-    if "end" in frame:
-        end = to_utc(_text(frame, "end"), timezone, where, line, "end")
-    else:
-        end = start + _durations(_text(frame, "duration"), where)
+    end = _ends(frame, start, timezone, where)
     empty = end <= start
     if empty.any():
         row = int(empty.argmax())
         raise DataError(f"{where}: {line(row)}: the incident ends at or before its start")
+    if np.isnat(end).all():
+        raise DataError(f"{where}: no incident has an end: fill the column end, or duration")
     types, services = _text(frame, "type"), _text(frame, "service")
     return [
         Incident(start[row], end[row], str(types[row]) or UNTYPED, str(services[row]), line(row))
@@ -80,7 +86,8 @@ def lay_over(
 ) -> tuple[NDArray[np.int8], NDArray[np.object_], NDArray[np.object_], tuple[str, ...]]:
     """Return labels, fault types and services by row of `where`, and notes; rows outside all incidents are normal.
 
-    Where incidents overlap, the one that started first keeps its rows.
+    Where incidents overlap, the one that started first keeps its rows. Rows from the start of an open incident to the
+    next incident are unlabelled: nobody knows when it was over.
 
     Raises
     ------
@@ -91,30 +98,91 @@ def lay_over(
     fault_type, service = (np.full(len(timestamps), "", dtype=object) for _ in range(2))
     order = np.argsort(timestamps, kind="stable")
     ordered = timestamps[order]
-    unmatched, overlaps = [], 0
-    for incident in sorted(incidents, key=lambda it: it.start):
+    in_order = sorted(incidents, key=lambda it: it.start)
+    closed = [it for it in in_order if not np.isnat(it.end)]
+    unmatched = []
+    for incident in closed:
         rows = order[np.searchsorted(ordered, incident.start) : np.searchsorted(ordered, incident.end)]
         if not len(rows):
             unmatched.append(incident)
-            continue
         free = rows[labels[rows] == 0]
-        overlaps += len(free) < len(rows)
         labels[free], fault_type[free], service[free] = 1, incident.fault_type, incident.service
-    if len(unmatched) == len(incidents):
+    if len(unmatched) == len(closed):
         spans = f"telemetry covers {_span(ordered[0], ordered[-1])}, the incidents " + _span(
-            min(it.start for it in incidents), max(it.end for it in incidents)
+            min(it.start for it in closed), max(it.end for it in closed)
         )
         raise DataError(
-            f"{path}: none of {len(incidents)} incidents covers a row of {where}: {spans} (UTC); "
+            f"{path}: none of {len(closed)} incidents covers a row of {where}: {spans} (UTC); "
             "is a time zone or a unit wrong (data.timezone)?"
         )
-    notes = [f"{len(incidents) - len(unmatched)} incidents of {path.name} label {int(labels.sum())} rows."]
+    notes = [f"{len(closed) - len(unmatched)} incidents of {path.name} label {int((labels == 1).sum())} rows."]
+    notes += _open_ended(in_order, order, ordered, labels)
     if unmatched:
-        listed = ", ".join(f"{it.place} ({_moment(it.start)})" for it in unmatched[:5])
-        notes.append(f"{len(unmatched)} incidents cover no row: {listed}{' ...' if len(unmatched) > 5 else ''}.")
-    if overlaps:
-        notes.append(f"Overlapping incidents: {overlaps}; the earlier one keeps the shared rows.")
+        notes.append(f"{len(unmatched)} incidents cover no row: {_places(unmatched)}.")
+    notes += _overlaps(closed)
+    beyond = [
+        it for it in closed if it not in unmatched and (it.start < ordered[0] or it.end > ordered[-1] + _step(ordered))
+    ]
+    if beyond:
+        notes.append(f"{len(beyond)} incidents reach beyond the telemetry: {_places(beyond)}.")
     return labels, fault_type, service, tuple(notes)
+
+
+def _open_ended(
+    in_order: list[Incident], order: NDArray[np.int64], ordered: NDArray[np.datetime64], labels: NDArray[np.int8]
+) -> list[str]:
+    """Take the labels from rows between the start of an open incident and the next one, in place; say so."""
+    still_open = [it for it in in_order if np.isnat(it.end)]
+    taken = 0
+    for incident in still_open:
+        later = [it.start for it in in_order if it.start > incident.start]
+        stop = np.searchsorted(ordered, min(later)) if later else len(ordered)
+        rows = order[np.searchsorted(ordered, incident.start) : stop]
+        free = rows[labels[rows] == 0]
+        labels[free] = UNLABELLED
+        taken += len(free)
+    if not still_open:
+        return []
+    until = f"{taken} rows up to the next incident, or to the end of the table, are left unlabelled"
+    return [f"{len(still_open)} incidents without an end: {_places(still_open)}; {until}. Give their ends."]
+
+
+def _overlaps(closed: list[Incident]) -> list[str]:
+    """Name the incidents that begin before an earlier one is over, with both lines."""
+    pairs, longest = [], closed[0]
+    for incident in closed[1:]:
+        if incident.start < longest.end:
+            pairs.append(f"{incident.place} begins within {longest.place}")
+        if incident.end > longest.end:
+            longest = incident
+    if not pairs:
+        return []
+    named = ", ".join(pairs[:MOST_PLACES]) + (" ..." if len(pairs) > MOST_PLACES else "")
+    return [f"Overlapping incidents: {len(pairs)}; the earlier one keeps the shared rows: {named}."]
+
+
+def _places(incidents: list[Incident]) -> str:
+    listed = ", ".join(f"{it.place} ({_moment(it.start)})" for it in incidents[:MOST_PLACES])
+    return f"{listed}{' ...' if len(incidents) > MOST_PLACES else ''}"
+
+
+def _step(ordered: NDArray[np.datetime64]) -> np.timedelta64:
+    return np.median(np.diff(ordered)) if len(ordered) > 1 else np.timedelta64(0, "ns")
+
+
+def _ends(
+    frame: pd.DataFrame, start: NDArray[np.datetime64], timezone: str | None, where: str
+) -> NDArray[np.datetime64]:
+    """Return the end of each incident, NaT where neither an end nor a duration is given."""
+    end = np.full(len(frame), np.datetime64("NaT"), dtype="datetime64[ns]")
+    stamps, durations = _text(frame, "end"), _text(frame, "duration")
+    given = np.flatnonzero(stamps != "")
+    if len(given):
+        end[given] = to_utc(stamps[given], timezone, where, lambda row: f"line {given[row] + 2}", "end")
+    lasting = np.flatnonzero((stamps == "") & (durations != ""))
+    for row in lasting:
+        end[row] = start[row] + _duration(str(durations[row]), f"{where}: line {row + 2}")
+    return end
 
 
 def _text(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
@@ -123,18 +191,13 @@ def _text(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
     return np.asarray([str(value or "").strip() for value in frame[name]], dtype=object)
 
 
-def _durations(text: NDArray[np.object_], where: str) -> NDArray[np.timedelta64]:
-    durations = np.empty(len(text), dtype="timedelta64[ns]")
-    for row, value in enumerate(text):
-        seconds = re.fullmatch(r"[-+]?\d+(\.\d+)?", value)
-        try:
-            length = pd.to_timedelta(float(value), unit="s") if seconds else pd.to_timedelta(value)
-        except ValueError:
-            length = pd.NaT
-        if pd.isna(length):
-            raise DataError(f"{where}: line {row + 2}: duration {value!r} is neither seconds nor like 3min")
-        durations[row] = np.timedelta64(length.value, "ns")
-    return durations
+def _duration(value: str, place: str) -> np.timedelta64:
+    seconds = re.fullmatch(r"[-+]?\d+(\.\d+)?", value)
+    try:
+        length = pd.to_timedelta(float(value), unit="s") if seconds else pd.to_timedelta(value)
+    except ValueError as err:
+        raise DataError(f"{place}: duration {value!r} is neither seconds nor like 3min") from err
+    return np.timedelta64(length.value, "ns")
 
 
 def _span(first: np.datetime64, last: np.datetime64) -> str:
