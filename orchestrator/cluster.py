@@ -22,18 +22,22 @@ LEAST_STORE_MB = 256
 
 
 @contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables within the block, for this process and those it starts there."""
+def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables within the block (None: take away), for this process and those it starts there."""
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    _put(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _put(before)
+
+
+def _put(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, ver
     threads = _thread_variables(workplace.slots.threads)
     try:
         if address is None:
-            with environment({**threads, "PYTHONPATH": _python_path(), **_QUIET}):
+            with environment({**threads, "PYTHONPATH": _python_path(), **_QUIET, **_DRIVER_ONLY}):
                 ray.init(
                     address="local",  # never somebody else's Ray that happens to run here
                     num_cpus=workplace.machine.cpus,
@@ -80,6 +84,9 @@ def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, ver
 
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+
+_DRIVER_ONLY: Mapping[str, str | None] = {"WANDB_API_KEY": None}
+"""What workers have no use for: the tracker runs on the driver."""
 
 
 def _cluster_slots(available: Mapping[str, float], here: Slots) -> Slots:

@@ -16,6 +16,7 @@ from orchestrator.assignments import Assignment, RacedOut, Recorded, SearchRules
 from orchestrator.callbacks.base import CellSummary, Observers
 from orchestrator.journal import StudyJournal
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
+from orchestrator.problems import without_keys
 from orchestrator.results import Cell as Value
 from orchestrator.rows import SweepFacts, cell_key, draw_of, make_row, observe, read_back
 from orchestrator.search import SweepSearch
@@ -279,4 +280,4 @@ def _log(plan: TrialPlan, row: Row, trace: str) -> None:
         f": {row['reason']}" if row["reason"] else "",
     )  # fmt: skip
     if trace:
-        logger.info("trace of %s draw %s\n%s", plan.id, row["draw"], trace)
+        logger.info("trace of %s draw %s\n%s", plan.id, row["draw"], without_keys(trace))

@@ -1,6 +1,7 @@
 """Mistakes of a sweep file, collected: where each stands, what was found, what is allowed, the nearest valid name."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import get_args
@@ -34,11 +35,11 @@ class Problems:
         """Note a problem of the value (or the key) at a path."""
         option = next((text for start, text in self._overrides.items() if self._was_set(path, start)), None)
         if option is not None:
-            self._found.setdefault(f"{option}  {dotted(path)}: {what}", (10**9, len(self._found)))
+            self._found.setdefault(without_keys(f"{option}  {dotted(path)}: {what}"), (10**9, len(self._found)))
             return
         place = self._positions.key(path) if at_key else self._positions.value(path)
         line = f"{self._positions.name}:{place.line}:{place.column}  {dotted(path) or 'file'}: {what}"
-        self._found.setdefault(line, (place.line, place.column))
+        self._found.setdefault(without_keys(line), (place.line, place.column))
 
     def _was_set(self, path: KeyPath, start: KeyPath) -> bool:
         """Say whether an option set the key, or made it on the way to a key of its own."""
@@ -64,12 +65,32 @@ class Problems:
             if path is None or any(_is_below(other, inner) for other in grouped):
                 continue  # below: another branch of a union fits the value better and says what is wrong inside
             kinds = {error["type"] for error in errors}
-            if kinds == {"extra_forbidden"}:
+            if kinds == {"extra_forbidden"} and _SECRET_NAME.search(str(inner[-1])):
+                self.add(path, f"{NO_SECRETS}; remove this line", at_key=True)
+            elif kinds == {"extra_forbidden"}:
                 self.add(path, unknown("key", str(inner[-1]), known_keys(model, inner[:-1])), at_key=True)
             elif kinds == {"missing"}:
                 self.add(path, "is missing and has no default", at_key=True)
             else:
                 self.add(path, _explain(errors))
+
+
+NO_SECRETS = "keys and passwords do not belong in a sweep file: run `wandb login`, or set WANDB_API_KEY"
+
+_SECRET_NAME = re.compile(r"(?:^|_)(?:api_?key|key|token|secret|password)$", re.IGNORECASE)
+
+_WANDB_KEY = re.compile(r"(?<![0-9A-Za-z_])(?:local-)?(?:[0-9a-f]{40}|wandb_v\d+_\w{16,})(?!\w)")
+"""What W&B's keys look like: 40 hexadecimal digits, after `local-` on private servers, or wandb_v1_ and more."""
+
+
+def without_keys(text: str) -> str:
+    """Return text with everything that looks like a W&B key taken out."""
+    return _WANDB_KEY.sub("(key)", text)
+
+
+def looks_like_key(text: str) -> bool:
+    """Say whether a text holds what looks like a W&B key."""
+    return _WANDB_KEY.search(text) is not None
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from typing import cast
 
 from orchestrator.assignments import Observation, Recorded
 from orchestrator.plan import Cell, TrialPlan
+from orchestrator.problems import without_keys
 from orchestrator.results import COLUMNS, SCHEMA_VERSION
 from orchestrator.results import Cell as Value
 from trainables.metrics import METRICS
@@ -51,6 +52,7 @@ def make_row(
         "schema_version": SCHEMA_VERSION,
     }  # fmt: skip
     values |= {name: getattr(outcome, name) for name in _OUTCOME_COLUMNS}
+    values["reason"] = without_keys(outcome.reason)  # an exception may quote the environment
     values |= {} if outcome.ledger is None else asdict(outcome.ledger)
     values |= dict.fromkeys(METRICS) | dict(outcome.metrics)
     return values | {f"{PARAMETER}{name}": value for name, value in request.settings.items()}

@@ -5,6 +5,7 @@ from `trainables.settings`; the keys below are those that only a sweep knows.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 from orchestrator.detector_spec import DetectorSpec, read_detectors
 from orchestrator.errors import SpecError
 from orchestrator.overrides import apply_overrides, replace_data, resolve_paths
-from orchestrator.problems import Problems, unknown
+from orchestrator.problems import NO_SECRETS, Problems, looks_like_key, unknown
 from orchestrator.yaml_source import KeyPath, Value, dump, load, parse
 from trainables.metrics import METRICS
 from trainables.settings import (
@@ -68,12 +69,32 @@ class ResourceSettings(Settings):
     price_per_gpu_hour: Annotated[float, Field(ge=0)] | None = Field(default=None, description="For the plan only.")
 
 
+def _no_key(text: str) -> str:
+    if looks_like_key(text):
+        raise ValueError(NO_SECRETS)
+    return text
+
+
+def _project_name(name: str) -> str:
+    wrong = sorted({character for character in name if character in "/\\#?%:" or not character.isprintable()})
+    if wrong or len(name) > 128 or not name.strip():
+        seen = f"; found {' '.join(map(repr, wrong))}" if wrong else ""
+        raise ValueError(f"a W&B project has 1 to 128 characters, none of / \\ # ? % : or a control character{seen}")
+    return name
+
+
+def _entity_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
+        raise ValueError("a W&B entity (user or team) has letters, digits, - _ and . alone")
+    return name
+
+
 class WandbSettings(Settings):
     """Weights & Biases; auto is online with a key and offline without."""
 
     mode: Literal["auto", "online", "offline", "disabled"] = "auto"
-    project: Annotated[str, Field(min_length=1)] = "fewshot"
-    entity: str | None = None
+    project: Annotated[str, AfterValidator(_project_name), AfterValidator(_no_key)] = "fewshot"
+    entity: Annotated[str, AfterValidator(_entity_name), AfterValidator(_no_key)] | None = None
 
 
 class TrackingSettings(Settings):

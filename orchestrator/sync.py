@@ -29,7 +29,7 @@ RETRIES = {
     "WANDB__GRAPHQL_RETRY_MAX": "6", "WANDB__GRAPHQL_RETRY_WAIT_MAX_SECONDS": "5",
     "WANDB__FILE_STREAM_RETRY_MAX": "6", "WANDB__FILE_STREAM_RETRY_WAIT_MAX_SECONDS": "5",
     "WANDB__FILE_TRANSFER_RETRY_MAX": "6", "WANDB__FILE_TRANSFER_RETRY_WAIT_MAX_SECONDS": "5",
-    "WANDB_HTTP_TIMEOUT": "20", "WANDB_ERROR_REPORTING": "false",
+    "WANDB_HTTP_TIMEOUT": "20", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "false",
 }  # fmt: skip
 """Settings of the wandb client: give up on a server that is gone after about half a minute instead of hours."""
 
@@ -88,7 +88,7 @@ def upload(ledger: Ledger, waiting: Sequence[Written], parallel: int) -> list[st
     by_id = {entry.run_id: entry for entry in waiting}
     folders = [ledger.folder / entry.folder for entry in waiting]
     for start in range(0, len(folders), AT_ONCE):
-        for line in _sync_lines(folders[start : start + AT_ONCE], parallel):
+        for line in _sync_lines(ledger.folder, folders[start : start + AT_ONCE], parallel):
             if "ERROR" not in line:
                 continue
             text = line.partition("ERROR")[2].strip()
@@ -135,11 +135,12 @@ def _missing(folder: RunFolder) -> int:
     return sum(ledger.lacks(f"{ledger.group}-{trial}", digests(rows)) for trial, rows in trials)
 
 
-def _sync_lines(folders: Sequence[Path], parallel: int) -> Iterator[str]:
+def _sync_lines(place: Path, folders: Sequence[Path], parallel: int) -> Iterator[str]:
+    own = {"WANDB_DIR": str(place.parent), "WANDB_CACHE_DIR": str(place)}  # where wandb puts its logs
     command = [sys.executable, "-m", "wandb", "sync", "--yes", "--include-online", "-n", str(parallel)]
     with subprocess.Popen(  # noqa: S603  (our own interpreter, paths of our own)
         [*command, *map(str, folders)],
-        env={**RETRIES, **os.environ},
+        env={**RETRIES, **os.environ, **own},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

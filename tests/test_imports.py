@@ -104,6 +104,7 @@ MAY_USE = {
 LIVES_IN = {
     "ray": ("trainables/tune_trainable.py", "orchestrator/backends/ray_tune.py", "orchestrator/cluster*.py"),
     "wandb": ("orchestrator/callbacks/wandb*.py",),
+    "wandb_workspaces": ("orchestrator/callbacks/dashboard.py",),
     "matplotlib": ("analysis/plots/*", "analysis/figures.py", "trainables/data/inspection/figures.py"),
     "plotly": ("analysis/plots/*", "analysis/report.py"),
     "optuna": ("orchestrator/*",),

@@ -84,6 +84,7 @@ def test_every_module_that_is_run_exists():
         "orchestrator.sweep",
         "orchestrator.cluster",
         "orchestrator.sync",
+        "orchestrator.dashboard",
         "analysis.report",
         "trainables.contract",
     } == set(ours)
@@ -91,7 +92,8 @@ def test_every_module_that_is_run_exists():
 
 
 @pytest.mark.parametrize(
-    "module", ["orchestrator.sweep", "orchestrator.sync", "analysis.report", "trainables.contract"]
+    "module",
+    ["orchestrator.sweep", "orchestrator.sync", "orchestrator.dashboard", "analysis.report", "trainables.contract"],
 )
 def test_every_option_shown_exists(module):
     used = {word for name, words in modules_run() if name == module for word in words if word.startswith("--")}

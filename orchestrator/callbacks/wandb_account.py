@@ -85,8 +85,10 @@ def ask(query: str, values: Mapping[str, object], key: str) -> dict[str, Any]:
     for attempt in range(1, MOST_ATTEMPTS + 1):
         try:
             with urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  (the address is the user's own)
-                found = json.load(answer).get("data")
-            return found if isinstance(found, dict) else {}
+                found = json.load(answer)
+            if found.get("errors"):
+                raise TrackingError(f"{server()}: {found['errors'][0].get('message', 'error without a message')}")
+            return found.get("data") or {}
         except HTTPError as err:
             if err.code in {401, 403}:
                 raise TrackingError(

@@ -26,7 +26,7 @@ FINISH_SECONDS = 10.0
 """Longest that the end of an online run waits for its upload; what is left is on disk for `orchestrator.sync`."""
 
 LOGGED = (
-    "shots", "threshold", "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
+    "threshold", "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
     "support_events", "prevalence",
 )  # fmt: skip
 """Fixed columns that are logged with each draw, beside the metrics."""
@@ -74,7 +74,7 @@ class RunWriter:
         run = self._open(run_id, phase, name_of(rows[0]), configuration(rows[0]), tags_of(rows[0]))
         run.define_metric("*", step_metric="draw")
         for row in new:
-            run.log({"draw": row["draw"], **measured(row)})
+            run.log(step_of(row))
         run.summary.update(summarised(rows))
         self._close(run, content, failed=all(row["status"] != "ok" for row in rows))
         return True
@@ -124,7 +124,8 @@ class RunWriter:
         self, run_id: str, job_type: str, name: str, config: Mapping[str, object], tags: Sequence[str]
     ) -> "wandb.Run":
         wandb = load_wandb()
-        os.environ["WANDB_DATA_DIR"] = str(self._run.resolve() / FOLDER)  # files of artifacts wait there
+        place = str(self._run.resolve() / FOLDER)
+        os.environ |= {"WANDB_DATA_DIR": place, "WANDB_CACHE_DIR": place}  # files of artifacts and logs, else in $HOME
         self.ledger.clear(run_id)
         wandb.setup(wandb.Settings(silent=True))
         return wandb.init(
@@ -195,11 +196,11 @@ def trials_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {trial: sorted(found, key=draw_of) for trial, found in trials.items()}
 
 
-def configuration(row: Row) -> dict[str, Value]:
-    """Return what identifies the trial of a row: no telemetry, no secrets."""
+def configuration(row: Row) -> dict[str, object]:
+    """Return what identifies the trial of a row, its settings under `param`: no telemetry, no secrets."""
     names = ("detector", "source", "fold", "shots", "unit", "phase", "trial", "candidate", "simulated", "fingerprint")
-    settings = {name: value for name, value in row.items() if name.startswith(PARAMETER)}
-    return {name: row.get(name) for name in names} | settings
+    settings = {name.removeprefix(PARAMETER): value for name, value in row.items() if name.startswith(PARAMETER)}
+    return {**{name: row.get(name) for name in names}, PARAMETER.rstrip("."): settings}
 
 
 def tags_of(row: Row) -> list[str]:
@@ -212,6 +213,12 @@ def name_of(row: Row) -> str:
     what = f"candidate {row['candidate']}" if row["phase"] == "select" else f"draw {row['draw']}"
     detector, source, fold, shots = cell_key(row)
     return f"{detector}-{source}-f{fold}-k{shots} {row['phase']} {what}"
+
+
+def step_of(row: Row) -> dict[str, Value]:
+    """Return the point that a draw adds to the history; report draws alone have `shots`, the x of learning curves."""
+    place = {name: row[name] for name in ("draw", *(["shots"] if row["phase"] == "report" else []))}
+    return {**place, **measured(row)}
 
 
 def measured(row: Row) -> dict[str, float]:

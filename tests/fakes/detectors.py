@@ -1,5 +1,6 @@
 """Detectors we own for tests of the machinery: instant ones, and one for each way to fail."""
 
+import os
 import time
 from typing import ClassVar
 
@@ -49,6 +50,13 @@ class InstantNone(Instant):
 class Raising(Instant):
     def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
         raise ValueError("planted error")
+
+
+class Leaking(Instant):
+    """Fails with a text that quotes the environment, as careless libraries do."""
+
+    def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
+        raise ValueError(f"cannot connect with {dict(os.environ)}")
 
 
 class Hanging(Instant):

@@ -66,7 +66,7 @@ class WandbServer:
     def __init__(self) -> None:
         self.runs: dict[str, RecordedRun] = {}
         self.artifacts: dict[str, RecordedArtifact] = {}
-        self.views: dict[str, dict[str, Any]] = {}
+        self.views: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
         self.faults: Counter[str] = Counter()
         self.refuse_key = self.refuse_project = self.lose_files = self.silent = False
@@ -140,6 +140,9 @@ class WandbServer:
         files = [{"name": f, "uploadUrl": f"{self.address}/run/{values['run']}/{f}"} for f in values["files"]]
         return {"createRunFiles": {"runID": values["run"], "uploadHeaders": [], "files": files}}
 
+    def _artifact_type(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"artifact": None}}
+
     def _create_artifact(self, values: dict[str, Any]) -> dict[str, Any]:
         given = values["input"]
         name = (
@@ -173,6 +176,21 @@ class WandbServer:
     def _commit_artifact(self, values: dict[str, Any]) -> dict[str, Any]:
         self.artifacts[values["artifactID"]].state = "COMMITTED"
         return {"commitArtifact": {"artifact": {"id": values["artifactID"], "digest": ""}}}
+
+    def _find_view(self, values: dict[str, Any]) -> dict[str, Any]:
+        found = self.views.get((values["kind"], values["name"]))
+        return {"project": {"allViews": {"edges": [{"node": {"id": found["id"]}}] if found else []}}}
+
+    def _project_internal_id(self, values: dict[str, Any]) -> dict[str, Any]:
+        known = any(run.project == values["projectName"] for run in self.runs.values())
+        return {"project": {"internalId": "UHJvamVjdA=="} if known else None}
+
+    def _upsert_view(self, values: dict[str, Any]) -> dict[str, Any]:
+        key = (values["kind"], values["name"])
+        inserted = key not in self.views
+        assert inserted == (values.get("id") is None), "an update names the view that it replaces"
+        self.views[key] = {**values, "id": f"view-{values['name']}"}
+        return {"upsertView": {"view": {"id": self.views[key]["id"]}, "inserted": inserted}}
 
     def _run_output_artifacts(self, values: dict[str, Any]) -> dict[str, Any]:
         own = [artifact for artifact in self.artifacts.values() if artifact.run == values["run"]]

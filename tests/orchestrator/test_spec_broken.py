@@ -60,6 +60,12 @@ BROKEN = [
     ("trials per gpu", BASE + "resources: {trials_per_gpu: all}", "5:29", "must be a whole number or one of 'auto'"),
     ("quantile of 1", BASE + "threshold: {quantile: 1.0}", "5:23", "found 1.0; must be below 1"),
     ("tracker mode", BASE + "tracking: {wandb: {mode: of}}", "5:26", "one of 'auto', 'online', 'offline'"),
+    ("project name", BASE + "tracking: {wandb: {project: a/b}}", "5:29", "none of / \\ # ? % : or a control"),
+    ("empty project", BASE + 'tracking: {wandb: {project: ""}}', "5:29", "has 1 to 128 characters"),
+    ("entity name", BASE + "tracking: {wandb: {entity: my team}}", "5:28", "letters, digits, - _ and . alone"),
+    ("a key", BASE + "tracking: {wandb: {api_key: abc}}", "5:20", "do not belong in a sweep file: run `wandb login`"),
+    ("key as project", BASE + f"tracking: {{wandb: {{project: {'ab12' * 10}}}}}", "5:29", "set WANDB_API_KEY"),
+    ("key as entity", BASE + f"tracking: {{wandb: {{entity: {'ab12' * 10}}}}}", "5:28", "set WANDB_API_KEY"),
     ("fp16 as yes", BASE + "search: {racing: yes}", "5:18", "write true"),
     # rules between keys
     ("parts above 1", BASE + "split: {parts: {support: 0.5, validation: 0.5, test: 0.5}}", "5:16", "must be 1"),
@@ -158,3 +164,18 @@ def test_every_mistake_of_a_file_comes_at_once_in_its_order(tmp_path: Path):
 
 def test_at_least_forty_mistakes_are_tried():
     assert len({text for _, text, _, _ in BROKEN}) >= 40
+
+
+@pytest.mark.parametrize("key", ["ab12" * 10, "local-" + "ab12" * 10, "wandb_v1_" + "Ab1" * 8])
+@pytest.mark.parametrize("place", ["mode", "project", "entity", "api_key"])
+def test_a_wandb_key_in_the_file_or_an_option_is_never_repeated(tmp_path, key, place):
+    (tmp_path / "sweep.yaml").write_text(f"{BASE}tracking: {{wandb: {{{place}: {key}}}}}\n", encoding="utf-8")
+    with pytest.raises(SpecError) as in_file:
+        load_spec(tmp_path / "sweep.yaml")
+    (tmp_path / "sweep.yaml").write_text(BASE, encoding="utf-8")
+    with pytest.raises(SpecError) as in_option:
+        load_spec(tmp_path / "sweep.yaml", overrides=[f"tracking.wandb.{place}={key}"])
+    for message in (str(in_file.value), str(in_option.value)):
+        assert f"tracking.wandb.{place}" in message
+        assert key not in message
+        assert "ab12ab12" not in message

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from orchestrator.callbacks import wandb_account
 from orchestrator.callbacks.tracked import Ledger
-from orchestrator.callbacks.wandb_runs import RunWriter, measured, trials_of
+from orchestrator.callbacks.wandb_runs import RunWriter, step_of, trials_of
 from orchestrator.results import read_records, row_line
 from orchestrator.spec import WandbSettings
 from orchestrator.sync import app
@@ -113,10 +113,7 @@ def sync(run: Path, address: str, *options: str, key: str = KEY) -> Done:
 
 
 def expected_history(run: Path) -> dict[str, list[dict[str, float]]]:
-    return {
-        f"sweep-1-{trial}": [{"draw": row["draw"], **measured(row)} for row in rows]
-        for trial, rows in trials_of(read_records(run)).items()
-    }
+    return {f"sweep-1-{trial}": [step_of(row) for row in rows] for trial, rows in trials_of(read_records(run)).items()}
 
 
 def history_of(server: WandbServer, run_id: str) -> list[dict[str, float]]:
@@ -159,7 +156,7 @@ def test_everything_arrives_with_names_groups_types_tags_and_summaries(run, serv
     recorded = server.runs[f"sweep-1-{rows[0]['trial']}"]
     assert ("select", ["moment_lora", "simulated", "20 shots"]) == (recorded.job_type, recorded.tags)
     assert "moment_lora-simulated-f0-k20 select candidate 0" == recorded.name
-    assert 2 == recorded.config["param.rank"]["value"]
+    assert 2 == recorded.config["param"]["value"]["rank"]
     assert (2, 1, "failed") == tuple(recorded.summary[name] for name in ("draws_ok", "draws_not_ok", "status"))
 
 
