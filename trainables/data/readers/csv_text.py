@@ -21,7 +21,6 @@ MISSING_TOKENS = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "na", "null", "NU
 
 _CHUNK_ROWS = 50_000
 _SAMPLE_LINES = 50
-_TAIL_BYTES = 1 << 18
 
 
 def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
@@ -38,7 +37,7 @@ def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
         separator, decimal = dialect(sample)
         names = [name.strip() for name in next(csv.reader(sample[:1], delimiter=separator))]
         check_header(where, names)
-        _check_last_line(path, separator, names)
+        check_widths(path, separator, len(names))
         return _read(path, names, separator, decimal, only)
     except UnicodeDecodeError as err:
         raise DataError(f"{where}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz") from err
@@ -135,17 +134,26 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
             yield from (chunk for chunk in reader if len(chunk))
 
 
-def _check_last_line(path: Path, separator: str, names: list[str]) -> None:
-    """Refuse a last line with fewer values than the header: the file was cut off, and pandas would fill it."""
-    if path.suffix == ".gz":
-        return  # a cut gzip file does not unpack
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        lines = file.read().decode("utf-8", errors="replace").splitlines()
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    found = len(next(csv.reader([last], delimiter=separator), []))
-    if found < len(names) and last != lines[0]:  # else one line longer than the tail
-        raise DataError(f"{path}: the last line has {found} values, the header {len(names)}; is the file cut off?")
+def check_widths(path: Path, separator: str, width: int) -> None:
+    """Refuse a line with fewer values than the header: pandas would fill it up without a word.
+
+    Raises
+    ------
+    DataError
+        Names the first such line.
+    """
+    sign = separator.encode()
+    opened = path.open("rb")
+    with opened, gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened as lines:
+        quoted = False
+        for number, line in enumerate(lines, start=1):
+            within = quoted
+            if b'"' in line:
+                quoted ^= line.count(b'"') % 2 == 1  # a quoted value may go on in the next line
+                line = re.sub(rb'"[^"]*"', b"", line)  # noqa: PLW2901
+            found = line.count(sign) + 1
+            if found < width and not (within or quoted) and line.strip():
+                raise DataError(f"{path}: line {number} has {found} values, the header {width}; is the file cut off?")
 
 
 def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -> NDArray[np.float32]:
@@ -163,5 +171,5 @@ def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -
 
 
 def _stripped(column: pd.Series) -> NDArray[np.object_]:
-    """Return text without surrounding blanks; a value that a short line lacks is blank."""
+    """Return text without surrounding blanks."""
     return np.asarray(["" if not isinstance(value, str) else value.strip() for value in column], dtype=object)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import TextIO
 
 from trainables.errors import DataError
 from trainables.settings import DataSettings
+
+UNREADABLE = (OSError, EOFError, UnicodeDecodeError, zlib.error)
+"""What reading a text file raises that is no file, no text, or not packed as its name says."""
 
 
 def path_of(data: DataSettings) -> Path:

@@ -1,5 +1,6 @@
 """Long CSV: one sample a line (time, name, labels, value), as databases and spreadsheets export it."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from trainables.data.assemble import RawColumns
 from trainables.data.readers.columns import not_numeric
-from trainables.data.readers.csv_text import MISSING_TOKENS, dialect, first_lines
-from trainables.data.readers.files import files_of, path_of
+from trainables.data.readers.csv_text import MISSING_TOKENS, check_widths, dialect, first_lines
+from trainables.data.readers.files import UNREADABLE, files_of, path_of
 from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.samples import Samples
 from trainables.data.readers.timestamps import Line, to_utc
@@ -69,11 +70,13 @@ def _add(samples: Samples, path: Path, timezone: str | None) -> None:
 def _read(path: Path) -> pd.DataFrame:
     """Return the file as stripped text with columns time, name, value, and others."""
     try:
-        separator, decimal = dialect(first_lines(path))
+        sample = first_lines(path)
+        separator, decimal = dialect(sample)
+        check_widths(path, separator, len(next(csv.reader(sample[:1], delimiter=separator))))
         frame = pd.read_csv(
             path, dtype="object", keep_default_na=False, sep=separator, encoding="utf-8-sig", skip_blank_lines=False
         )
-    except (OSError, EOFError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as err:
+    except (*UNREADABLE, pd.errors.ParserError, pd.errors.EmptyDataError) as err:
         said = re.sub(r"\s+", " ", str(err)).removeprefix("Error tokenizing data. C error: ")
         raise DataError(f"{path}: cannot be read as CSV: {said.strip()}") from err
     names = [str(name).strip() for name in frame.columns]

@@ -19,6 +19,7 @@ from trainables.data.readers.files import folder_of, missing
 from trainables.data.readers.nezha_faults import annotate, day_of, read_faults, service_of
 from trainables.data.readers.number_csv import read_numbers
 from trainables.data.readers.reader import Reader, Say, recording
+from trainables.data.readers.timestamps import to_utc
 from trainables.errors import DataError
 from trainables.settings import DataSettings
 
@@ -31,7 +32,6 @@ PAUSE_S: Final = 60
 
 QUANTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
 _IDS = ("TraceID", "SpanID", "ParentID", "PodName")
-_NUMBERS = ("EndTimeUnixNano", "Duration")
 
 
 def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
@@ -79,18 +79,19 @@ def _spans(paths: list[Path]) -> tuple[pd.DataFrame, int]:
     frames = []
     for path in paths:
         frame = read_numbers(path, time="EndTimeUnixNano", text=(*_IDS, "OperationName"))
-        lacking = [name for name in (*_IDS, *_NUMBERS) if name not in frame]
+        lacking = [name for name in (*_IDS, "Duration") if name not in frame]
         if lacking:
             raise DataError(f"{path}: columns {', '.join(lacking)} are missing, found: {', '.join(frame.columns[:8])}")
-        frames.append(frame[[*_IDS, *_NUMBERS]])
+        ends = to_utc(
+            frame["EndTimeUnixNano"].to_numpy(), None, str(path), lambda row: f"line {row + 2}", "EndTimeUnixNano"
+        )
+        frames.append(frame[[*_IDS, "Duration"]].assign(end_s=ends.astype(np.int64) / 1e9))
     spans = pd.concat(frames, ignore_index=True)
     whole = len(spans)
     spans = spans.drop_duplicates(["TraceID", "SpanID"])
     repeats = whole - len(spans)
     pods = {pod: service_of(pod) for pod in spans["PodName"].unique()}
-    spans = spans.assign(
-        service=spans["PodName"].map(pods), ms=spans["Duration"] / 1e3, end_s=spans["EndTimeUnixNano"] / 1e9
-    )
+    spans = spans.assign(service=spans["PodName"].map(pods), ms=spans["Duration"] / 1e3)
     parents = spans[["TraceID", "SpanID", "service", "ms"]]
     parents.columns = pd.Index(["TraceID", "ParentID", "caller", "caller_ms"])
     return spans.merge(parents, on=["TraceID", "ParentID"], how="left").sort_values("end_s"), repeats

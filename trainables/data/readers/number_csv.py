@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainables.data.readers.columns import not_numeric
-from trainables.data.readers.csv_text import MISSING_TOKENS, first_lines
+from trainables.data.readers.csv_text import MISSING_TOKENS, check_widths, first_lines
+from trainables.data.readers.files import UNREADABLE
 from trainables.errors import DataError
 
 
@@ -32,6 +33,7 @@ def read_numbers(path: Path, time: str, text: Sequence[str] = ()) -> pd.DataFram
             raise DataError(f"{path}: more than one column is named {', '.join(twice)}")
         if time not in names:
             raise DataError(f"{path}: there is no column named {time}, found: {', '.join(names[:8])}")
+        check_widths(path, ",", len(header))
         frame = pd.read_csv(
             path,
             header=0,
@@ -44,7 +46,7 @@ def read_numbers(path: Path, time: str, text: Sequence[str] = ()) -> pd.DataFram
             low_memory=False,
             encoding="utf-8-sig",
         )
-    except (OSError, EOFError, UnicodeDecodeError, pd.errors.ParserError) as err:
+    except (*UNREADABLE, pd.errors.ParserError) as err:
         raise DataError(f"{path}: cannot be read as CSV: {err}") from err
     frame.columns = pd.Index(names)
     frame = frame.dropna(how="all")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.data.assemble import RawColumns
-from trainables.data.readers.files import files_of, opened_text, path_of
+from trainables.data.readers.files import UNREADABLE, files_of, opened_text, path_of
 from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.samples import Kind, Samples
 from trainables.data.readers.timestamps import to_utc
@@ -31,7 +31,7 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
         try:
             with opened_text(path) as lines:
                 _add(samples, path, lines)
-        except (OSError, EOFError, UnicodeDecodeError) as err:
+        except UNREADABLE as err:
             raise DataError(f"{path}: cannot be read as text: {err}") from err
     yield samples.wide(say)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainables.data.assemble import RawColumns
-from trainables.data.readers.files import files_of, path_of
+from trainables.data.readers.files import UNREADABLE, files_of, path_of
 from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.samples import MS, Samples
 from trainables.errors import DataError
@@ -69,7 +69,7 @@ def _matrix(path: Path) -> list[Any]:
     try:
         packed = path.read_bytes()
         answer = json.loads(gzip.decompress(packed) if path.suffix == ".gz" else packed)
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as err:
+    except (*UNREADABLE, json.JSONDecodeError) as err:
         raise DataError(f"{path}: not a JSON file: {err}") from err
     if not isinstance(answer, dict) or "status" not in answer:
         raise DataError(f"{path}: not an answer of Prometheus' HTTP API: 'status' and 'data' are needed")

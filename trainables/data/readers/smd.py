@@ -100,6 +100,10 @@ def _numbers(root: Path, part: str, machine: str) -> NDArray[np.float64]:
     if not path.is_file():
         raise missing(root, [f"{part}/{machine}.txt"], "ServerMachineDataset (train, test, test_label)")
     try:
-        return pd.read_csv(path, header=None, dtype=np.float64).to_numpy()
+        values = pd.read_csv(path, header=None, dtype=np.float64, skip_blank_lines=False).to_numpy()
     except (ValueError, pd.errors.ParserError, OSError) as err:  # UnicodeDecodeError is a ValueError
         raise DataError(f"{path}: lines of numbers separated by commas are needed: {err}") from err
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise DataError(f"{path}: line {int(bad.argmax()) + 1}: a value is missing; the data set has none missing")
+    return values

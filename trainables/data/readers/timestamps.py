@@ -47,7 +47,7 @@ def to_utc(
     if blank is not None:
         raise DataError(f"{where}: {line(blank)}: {column} is empty; every row needs a time")
     if all(_NUMBER.fullmatch(value) for value in text):
-        whole = all(re.fullmatch(r"[-+]?\d+", value) for value in text)
+        whole = all(re.fullmatch(r"[-+]?\d{1,18}", value) for value in text)  # longer ones do not fit 64 bits
         return _from_epoch(np.asarray(text, dtype=np.int64 if whole else np.float64), where, line, column)
     return _from_iso(text, timezone, zone, where, line, column)
 
