@@ -87,13 +87,21 @@ def test_every_module_that_is_run_exists():
         "orchestrator.dashboard",
         "analysis.report",
         "trainables.contract",
+        "trainables.score",
     } == set(ours)
     assert [] == [module for module in ours if find_spec(module) is None]
 
 
 @pytest.mark.parametrize(
     "module",
-    ["orchestrator.sweep", "orchestrator.sync", "orchestrator.dashboard", "analysis.report", "trainables.contract"],
+    [
+        "orchestrator.sweep",
+        "orchestrator.sync",
+        "orchestrator.dashboard",
+        "analysis.report",
+        "trainables.contract",
+        "trainables.score",
+    ],
 )
 def test_every_option_shown_exists(module):
     used = {word for name, words in modules_run() if name == module for word in words if word.startswith("--")}
