@@ -11,11 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from trainables._toy import KINDS, Toy, ToyKind, make_toy
+from trainables._toy import FAULTS, KINDS, Toy, ToyKind, make_toy
 from trainables.data.series import NORMAL
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import ContractError, DetectorError
-from trainables.protocol import Detector, DetectorConfig, FaultClassifier, FitFacts, Labels, Scalar, TrialResources
+from trainables.protocol import (
+    ChannelErrors,
+    Detector,
+    DetectorConfig,
+    FaultClassifier,
+    FitFacts,
+    Labels,
+    Scalar,
+    TrialResources,
+)
 from trainables.registry import build_detector
 from trainables.saving import load_detector, save_detector
 from trainables.winner import PICKLES
@@ -273,6 +282,23 @@ def _facts(subject: Subject) -> None:
     require(isinstance(facts, FitFacts), f"facts is {type(facts).__name__}, expected FitFacts")
 
 
+def _channel_errors(subject: Subject) -> None:
+    query = make_toy("shift").query
+    detector = subject.fitted("shift")
+    if not isinstance(detector, ChannelErrors):
+        raise ContractError("channel_errors is not a method")
+    errors = np.asarray(detector.channel_errors(query.unlabelled()))
+    expected = (len(query), query.channels)
+    require(errors.shape == expected, f"channel_errors returned shape {errors.shape}, expected {expected}")
+    require(
+        bool((np.isfinite(errors) & (errors >= 0)).all()), "channel_errors has values that are negative or not finite"
+    )
+    named = errors.argmax(axis=1)[query.y == 1]
+    planted = np.asarray([FAULTS.index(kind) for kind in query.fault_type[query.y == 1]])
+    right = float((named == planted).mean())
+    require(right > 0.5, f"{right:.0%} of planted faults have the largest error in the channel that they are in")
+
+
 def _classify_rows(subject: Subject) -> None:
     for kind in KINDS:
         likelihood, types = _likelihood(subject, kind)
@@ -335,6 +361,10 @@ def _is_saved(subject: Subject) -> bool:
     return not getattr(subject.cls, "unsaved", False)
 
 
+def _says_channels(subject: Subject) -> bool:
+    return hasattr(subject.cls, "channel_errors")
+
+
 def _names_faults(subject: Subject) -> bool:
     return hasattr(subject.cls, "classify")
 
@@ -361,6 +391,7 @@ CHECKS: tuple[Check, ...] = (
     Check("saving", "it scores the same after it was saved to files and loaded again", _saving, _is_saved),
     Check("labels_honoured", "fault labels do not move a single score", _labels_honoured, _sees_no_fault_labels),
     Check("facts", "facts is a FitFacts", _facts, _always),
+    Check("channel_errors", "the channel of a fault has the largest error", _channel_errors, _says_channels),
     Check("classify_rows", "rows of classify are probabilities that sum to 1", _classify_rows, _names_faults),
     Check("classify_names", "classify names the planted faults it was shown", _classify_names, _names_faults),
 )

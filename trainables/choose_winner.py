@@ -63,7 +63,7 @@ def listing(found: list[Found]) -> str:
     lines = ["detector\tshots\tsource\tfold\tdraw\tnote"]
     for one in found:
         said = one.manifest
-        note = f"not saved: {said.not_saved}" if said.not_saved else ""
+        note = f"not saved: {said.not_saved}" if said.not_saved else said.held_out or ""
         lines.append(f"{said.detector}\t{said.shots}\t{said.source}\t{said.fold}\t{said.draw}\t{note}")
     rows = [line.split("\t") for line in lines]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]

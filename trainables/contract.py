@@ -5,7 +5,8 @@ importable file. Exit code 0 if all pass, 1 if one fails, 2 if there is nothing 
 
 A class may declare ``uninformed: ClassVar[bool] = True`` if its scores ignore the windows on purpose (a reference
 such as `random`); whether they rise on faults is then not asked. ``unsaved: ClassVar[bool] = True`` says that its
-winners are not to be saved. Nothing else is optional, apart from `classify`, which is checked where it exists.
+winners are not to be saved. Nothing else is optional, apart from `classify` and
+`channel_errors`, which are checked where they exist.
 """
 
 from collections.abc import Iterator, Mapping

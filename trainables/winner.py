@@ -101,6 +101,8 @@ class Manifest(BaseModel):
         Resources it was fitted with.
     source, simulated, fold, shots, draw
         Which telemetry and labels it was fitted on.
+    held_out
+        Kind of fault that the fold is judged on and whether it could be learned from ("cpu, unseen"); else None.
     window, step_s
         Steps of a window, seconds of a step.
     timezone
@@ -135,6 +137,7 @@ class Manifest(BaseModel):
     fold: int
     shots: int
     draw: int
+    held_out: str | None
     window: int
     step_s: float
     timezone: str | None
@@ -203,7 +206,7 @@ def describe(
 ) -> SavedWinner:
     """Return the manifest of a fitted detector, without files yet; `threshold` is its value and its rule."""
     scaler, reference, series = parts.scaler, parts.reference, parts.series
-    entry = detector_entry(request.detector, request.class_path)
+    entry, kind = detector_entry(request.detector, request.class_path), parts.held_out
     rows = np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
     level, level_spread = standardisation(rows)
     numbers = zip(scaler.columns, scaler.centre, scaler.spread, scaler.median, scaler.rules, level, level_spread,
@@ -221,6 +224,7 @@ def describe(
         fold=request.fold,
         shots=request.shots,
         draw=request.draw,
+        held_out=None if kind is None else f"{kind.kind}, {kind.exposure}",
         window=settings.data.window,
         step_s=series.step_s,
         timezone=settings.data.timezone,

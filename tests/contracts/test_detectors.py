@@ -24,7 +24,7 @@ def expected_checks(cls) -> int:
     by_labels = {"none": 2, "normal": 4, "all": 2}[cls.labels]  # 0 shots and labels honoured; 1 shot and 1 class
     direction = 0 if getattr(cls, "uninformed", False) else 2
     naming = 2 if hasattr(cls, "classify") else 0
-    return 15 + direction + by_labels + naming
+    return 15 + direction + by_labels + naming + hasattr(cls, "channel_errors")
 
 
 @pytest.mark.parametrize("name", detector_names())
@@ -74,6 +74,7 @@ BREAKS = {
     "saving": ["ForgettingItsState", "SavingAPickle", "HoldingTelemetry"],
     "labels_honoured": ["PeekingAtFaults", "PeekingAtTypes"],
     "facts": ["FactsAsADict"],
+    "channel_errors": ["BlamingOneChannel", "ErrorsWithASign"],
     "classify_rows": ["UnevenRows"],
     "classify_names": ["WrongNames"],
 }
@@ -93,7 +94,8 @@ def test_a_detector_that_breaks_one_rule_fails_the_check_of_that_rule(check, bro
 
 ALONE = [
     "unknown_parameter", "finite", "state_kept", "inputs_untouched", "neighbours", "one_shot", "one_class",
-    "constant_channel", "no_shots", "saving", "labels_honoured", "facts", "classify_rows", "classify_names",
+    "constant_channel", "no_shots", "saving", "labels_honoured", "facts", "channel_errors", "classify_rows",
+    "classify_names",
 ]  # fmt: skip
 """Rules whose breach leaves the rest of the contract whole."""
 
