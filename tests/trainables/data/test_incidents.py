@@ -98,6 +98,7 @@ def test_incidents_that_reach_beyond_the_telemetry_are_told_by_line(load):
         ("start,end\n1700000060,soon\n", "line 2: end 'soon' is not a time"),
         ("start,duration\n1700000060,long\n", "line 2: duration 'long'"),
         ("start,duration\n1700000060,\n", "no incident has an end"),
+        ("start,duration\n1700000060,nat\n", "line 2: duration 'nat'"),
         ("start,duration\n1700000060,-5\n", "ends at or before its start"),
         ("start\n1700000060\n", "columns start and end"),
     ],

@@ -97,11 +97,11 @@ def scaled_before(view: View) -> Iterator[Finding]:
     if len(low) < 5:
         return
     within = (low >= -EDGE) & (high <= 1 + EDGE)
-    full = within & (low <= 10 * EDGE) & (high >= 1 - 10 * EDGE)
+    full = within & (high >= 1 - EDGE)
     values = view.sample[:, view.varying]
     standard = (np.abs(np.nanmean(values, axis=0)) < 0.02) & (np.abs(np.nanstd(values, axis=0) - 1) < 0.02)
     if within.mean() >= ALREADY_SCALED and full.mean() >= 0.5:
-        how = f"{within.sum()} of {len(low)} columns lie within [0, 1], {full.sum()} fill it exactly"
+        how = f"{within.sum()} of {len(low)} columns lie within [0, 1], {full.sum()} of them reach 1 exactly"
     elif standard.mean() >= ALREADY_SCALED:
         how = f"{standard.sum()} of {len(low)} columns have mean 0 and standard deviation 1"
     else:

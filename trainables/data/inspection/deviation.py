@@ -8,6 +8,7 @@ labels and telemetry disagree.
 """
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ TRUSTED = 0.9
 """Share of fault-free blocks that the second round goes by."""
 LEAST_OWN = 100
 """Fault-free blocks from which on a segment has units of its own."""
+NEIGHBOURS = 4
+"""Fault-free segments beside a segment, where segments are faulty or fault-free as a whole."""
 LEAST_CLEAN = 8
 """Fault-free blocks that a level needs; with fewer, that of the whole table is taken."""
 
@@ -52,6 +55,8 @@ class Blocks:
     segment : int32 [B]
     per_fault
         Blocks of a median fault, at least 1.
+    whole
+        Segments are faulty or fault-free as a whole.
     """
 
     start: NDArray[np.int64]
@@ -61,12 +66,13 @@ class Blocks:
     clean: NDArray[np.bool_]
     segment: NDArray[np.int32]
     per_fault: int
+    whole: bool
 
     def __len__(self) -> int:
         return len(self.start)
 
 
-def coarsen(series: LabelledSeries, clean: NDArray[np.bool_], event_rows: int) -> Blocks:
+def coarsen(series: LabelledSeries, clean: NDArray[np.bool_], event_rows: int, *, whole: bool) -> Blocks:
     """Return block averages: a sixth of a median fault each, more where the table would give too many."""
     size = max(1, event_rows // BLOCKS_A_FAULT) if event_rows else -(-len(series) // UNLABELLED_BLOCKS)
     size = max(size, -(-len(series) // MOST_BLOCKS))
@@ -81,6 +87,7 @@ def coarsen(series: LabelledSeries, clean: NDArray[np.bool_], event_rows: int) -
         clean=np.logical_and.reduceat(clean, start),
         segment=series.segment[start],
         per_fault=max(1, round(event_rows / size)) if event_rows else BLOCKS_A_FAULT,
+        whole=whole,
     )
 
 
@@ -137,10 +144,18 @@ def _segments(blocks: Blocks) -> list[slice]:
 
 
 def _levels(blocks: Blocks, clean: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the median of fault-free blocks around each block [B, C]."""
+    """Return the median of fault-free blocks around each block [B, C].
+
+    Where whole segments are faulty, around means in the neighbouring fault-free segments, for all segments alike.
+    """
     half = max(SURROUNDINGS * blocks.per_fault, LEAST_SURROUNDINGS) // 2
     overall = np.nanmedian(blocks.values[clean], axis=0)
     levels = np.empty_like(blocks.values)
+    if blocks.whole:
+        for rows, around in _neighbours(blocks, clean):
+            level = np.nanmedian(blocks.values[around], axis=0)
+            levels[rows] = np.where(np.isnan(level), overall, level)
+        return levels
     for rows in _segments(blocks):
         pieces = max(1, round((rows.stop - rows.start) / half))
         cuts = np.linspace(rows.start, rows.stop, pieces + 1).astype(int)
@@ -150,3 +165,16 @@ def _levels(blocks: Blocks, clean: NDArray[np.bool_]) -> NDArray[np.float64]:
             level = np.nanmedian(blocks.values[around], axis=0) if len(around) >= LEAST_CLEAN else overall
             levels[cuts[piece] : cuts[piece + 1]] = np.where(np.isnan(level), overall, level)
     return levels
+
+
+def _neighbours(blocks: Blocks, clean: NDArray[np.bool_]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Yield the rows of each segment, and the fault-free blocks of the nearest other segments that have any."""
+    segments = _segments(blocks)
+    free = np.asarray([number for number, rows in enumerate(segments) if clean[rows].any()])
+    for number, rows in enumerate(segments):
+        others = free[free != number]
+        nearest = others[np.argsort(np.abs(others - number), kind="stable")][:NEIGHBOURS]
+        around = np.concatenate(
+            [np.arange(segments[n].start, segments[n].stop) for n in (nearest if len(nearest) else free)]
+        )
+        yield rows, around[clean[around]]

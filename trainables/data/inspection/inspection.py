@@ -28,7 +28,7 @@ Check = Callable[[View], Iterator[Finding]]
 
 CHECKS: Final[tuple[Check, ...]] = (
     labels.no_labels,
-    leaks.day_tells_label,
+    leaks.time_tells_label,
     leaks.separating_columns,
     monotone.growing_columns,
     labels.rows_in_random_order,
@@ -113,7 +113,7 @@ def inspect_series(series: LabelledSeries, source: DataSettings) -> Inspection:
     suggestion, prospect, refusal = None, None, ""
     clocks = tuple(name for finding in found if finding.kind == "clock" for name in finding.columns)
     try:
-        suggestion = suggest(series, source, drop=clocks)
+        suggestion = suggest(view, source, drop=clocks)
         prospect = prospects(suggestion.kept(series), suggestion)
     except ProtocolError as err:
         refusal = str(err)

@@ -11,10 +11,9 @@ from trainables.data.series import UNLABELLED
 FEW_ROWS = 8
 CLOSE = 4
 """Fault-free time between faults, in fault durations, below which neighbouring windows matter."""
-LEAD_IN = 2
+LEAD_IN = 5
 """Fault-free time before the first fault, in fault durations."""
 PART_OF_TIME = 0.5
-PURE = 0.9
 
 
 def no_labels(view: View) -> Iterator[Finding]:
@@ -144,22 +143,17 @@ def faults_in_one_place(view: View) -> Iterator[Finding]:
 
 
 def whole_segments(view: View) -> Iterator[Finding]:
-    """Segments that are faulty or normal throughout: no onset."""
-    series = view.series
-    if len(series.segments) < 4 or not series.events:
-        return
-    share = np.bincount(series.segment, weights=series.labels == 1) / np.bincount(series.segment)
-    pure = float(((share == 0) | (share == 1)).mean())
-    faulty = int((share == 1).sum())
-    if pure < PURE or not faulty or faulty < 0.9 * (share > 0).sum():
+    """Segments that are faulty or normal throughout: no onset, and perhaps one class after the other."""
+    whole = view.whole_segments
+    if whole is None:
         return
     yield Finding(
         "warning",
         "no onset",
-        f"Each segment has one class: {faulty} of {len(share)} are faulty from the first row to the last. No fault "
-        "begins "
-        "within a recording, so delays cannot be measured, and whatever differs between recordings can pass for the "
-        "fault.",
+        f"Each segment has one class: {int(whole.sum())} of {len(whole)} are faulty from the first row to the last. No "
+        "fault begins within a recording, so delays cannot be measured, and whatever differs between recordings can "
+        "pass "
+        "for the fault.",
         "Split by whole recordings and never at random rows.",
         yaml="split: {by: run}",
     )

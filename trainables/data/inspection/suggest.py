@@ -66,12 +66,12 @@ class Suggestion:
         return drop_columns(select_segments(series, self.data), self.data)
 
 
-def suggest(series: LabelledSeries, source: DataSettings, *, drop: tuple[str, ...] = ()) -> Suggestion:
+def suggest(view: View, source: DataSettings, *, drop: tuple[str, ...] = ()) -> Suggestion:
     """Return settings that fit the series.
 
     Parameters
     ----------
-    series
+    view
         All segments of the source, as read by `source`.
     source
         Where it comes from; path, incidents and time zone are kept.
@@ -83,14 +83,14 @@ def suggest(series: LabelledSeries, source: DataSettings, *, drop: tuple[str, ..
     ProtocolError
         No labels, one class, or too few faults for any split; says what is needed.
     """
-    reasons: dict[str, str] = {}
+    series, reasons = view.series, dict[str, str]()
     if len(series.events) < 3:
         raise ProtocolError(
             f"{series.name!r} has {number_of(len(series.events), 'labelled fault')}; at least 3 are needed, one each "
             "to learn from, to select on and to test on: add a label column or a file of incidents"
         )
-    by = _split_by(series, reasons)
-    segments = _segments(series, by, reasons)
+    by = _split_by(view, reasons)
+    segments = _segments(view, by, reasons)
     data = source.model_copy(update={"segments": segments, "drop": drop})
     kept = select_segments(series, data)
     data = data.model_copy(update=_rows(kept, reasons))
@@ -100,25 +100,24 @@ def suggest(series: LabelledSeries, source: DataSettings, *, drop: tuple[str, ..
     return Suggestion(data, split, few_shot, _threshold(kept, reasons), reasons)
 
 
-def _split_by(series: LabelledSeries, reasons: dict[str, str]) -> str:
-    share = np.bincount(series.segment, weights=series.labels == 1) / np.bincount(series.segment)
-    whole = (share == 1).sum() > 0.9 * (share > 0).sum() and (share == 0).any()
-    if whole and (share == 1).sum() >= 3:
+def _split_by(view: View, reasons: dict[str, str]) -> str:
+    whole = view.whole_segments
+    if whole is not None and whole.sum() >= 3 and not whole.all():
         reasons["split.by"] = "whole recordings are faulty or normal, so recordings are dealt"
         return "run"
     reasons["split.by"] = "whole faults are dealt, never rows of one fault to two parts"
     return "event"
 
 
-def _segments(series: LabelledSeries, by: str, reasons: dict[str, str]) -> tuple[str, ...] | str:
+def _segments(view: View, by: str, reasons: dict[str, str]) -> tuple[str, ...] | str:
     """Leave out fault-free segments of another regime."""
+    series = view.series
     base = [re.sub(r"#\d+$", "", name) for name in series.segments]
     holding = {base[series.segment[event.start]] for event in series.events}
     others = [name for name in dict.fromkeys(base) if name not in holding]
     if by == "run" or not others or len(others) > 12:
         reasons["data.segments"] = "all of them" if len(base) > 1 else "there is one"
         return "all"
-    view = View(series)
     of_block = np.asarray(base, dtype=object)[view.blocks.segment]
     clean = view.blocks.clean
     with_faults = np.flatnonzero(clean & np.isin(of_block, list(holding)))

@@ -16,6 +16,9 @@ MOST_ROWS = 20_000
 SHUFFLED_FAULTS, SHUFFLED = 20, 0.7
 """With so many faults, labels that change so often, as a share of what chance gives, belong to rows in random order."""
 
+LEAST_SEGMENTS, PURE = 4, 0.9
+"""Segments that it takes, and the share of them that must have one class, to speak of whole recordings."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -89,9 +92,20 @@ class View:
         return (changes, expected) if changes >= SHUFFLED * expected else None
 
     @cached_property
+    def whole_segments(self) -> NDArray[np.bool_] | None:
+        """Which segments are faulty [segments], where nearly all are faulty or normal throughout; else None."""
+        series = self.series
+        if len(series.segments) < LEAST_SEGMENTS or not series.events:
+            return None
+        share = np.bincount(series.segment, weights=series.labels == 1) / np.bincount(series.segment)
+        whole = share == 1
+        pure = float((whole | (share == 0)).mean())
+        return whole if pure >= PURE and whole.any() and whole.sum() >= PURE * (share > 0).sum() else None
+
+    @cached_property
     def blocks(self) -> Blocks:
         """Averages over a few rows each."""
-        return coarsen(self.series, self.clean, self.event_rows)
+        return coarsen(self.series, self.clean, self.event_rows, whole=self.whole_segments is not None)
 
     @cached_property
     def score(self) -> NDArray[np.float64]:

@@ -167,7 +167,8 @@ def _around_faults(view: View) -> NDArray[np.bool_]:
     for event in view.series.events:
         first = int(np.searchsorted(blocks.start, event.start, side="right")) - 1
         last = int(np.searchsorted(blocks.start, event.stop))
-        near[max(0, first - max(1, blocks.per_fault // 6)) : last + blocks.per_fault] = True
+        within = slice(max(0, first - max(1, blocks.per_fault // 6)), last + blocks.per_fault)
+        near[within] |= blocks.segment[within] == view.series.segment[event.start]
     return near
 
 

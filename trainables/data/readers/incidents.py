@@ -194,9 +194,11 @@ def _text(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
 def _duration(value: str, place: str) -> np.timedelta64:
     seconds = re.fullmatch(r"[-+]?\d+(\.\d+)?", value)
     try:
-        length = pd.to_timedelta(float(value), unit="s") if seconds else pd.to_timedelta(value)
+        length = pd.Timedelta(float(value), unit="s") if seconds else pd.Timedelta(value)
     except ValueError as err:
         raise DataError(f"{place}: duration {value!r} is neither seconds nor like 3min") from err
+    if pd.isna(length):  # the text "nat"
+        raise DataError(f"{place}: duration {value!r} is neither seconds nor like 3min")
     return np.timedelta64(length.value, "ns")
 
 

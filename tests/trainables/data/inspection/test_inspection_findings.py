@@ -144,7 +144,7 @@ PLANTED = {
     "faults that do not show": ("warning", invisible_faults, ()),
     "effects outlast the label": ("warning", short_labels, ()),
     "no sequence": ("severe", shuffled, ()),
-    "the day tells the label": ("severe", recorded_apart, ()),
+    "the time tells the label": ("severe", recorded_apart, ()),
     "no onset": ("warning", recorded_apart, ()),
     "few rows a fault": ("warning", lambda f: f.iloc[::8], ()),
     "faults close together": ("warning", without_pauses, ()),
