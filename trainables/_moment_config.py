@@ -34,7 +34,8 @@ class MomentConfig(DetectorConfig):
     backbone
         `bundled`, a hub id (AutonLab/MOMENT-1-small, -base, -large) or a local folder.
     init
-        `pretrained` reads the weights; `random` draws them anew with the trial's seed: what pretraining adds.
+        `pretrained` reads the weights; `random` draws them anew with the draw's seed, the same for the same seed:
+        the control that shows what pretraining adds.
     normalise
         `reference` keeps a sustained shift of level visible; `window` is MOMENT's own RevIN, which removes it.
     channels

@@ -23,6 +23,10 @@ WAYS = ("visible mean", *RIVALS, "pretrained")
 
 TEMPLATE = Path(__file__).parent / "card.md"
 
+WHITE = (
+    "In {count} of the {rows} rows the visible mean is lower than the pretrained weights: hidden steps there have "
+    "little to do with visible ones, and guessing the mean is right ({names})."
+)
 NO_GATE = "Not measured yet: `python -m trainables.pretrain --gate FOLDER` measures and writes it here."
 
 
@@ -83,11 +87,18 @@ def make_card(folder: Path) -> str:
 
 def gate_table(figures: pd.DataFrame) -> str:
     """Return the gate's figures as a Markdown table, one line a source and length, means over seeds."""
+    rows = figures.assign(passed=passed(figures)).groupby(["source", "length"], sort=False)
     lines = [f"| windows of | steps | {' | '.join(WAYS)} | passes |", f"|---|{'---|' * (len(WAYS) + 2)}"]
-    for (source, length), rows in figures.assign(passed=passed(figures)).groupby(["source", "length"], sort=False):
-        means = " | ".join(f"{rows[way].mean():.3f}" for way in WAYS)
-        verdict = "yes" if rows["passed"].all() else f"**no** ({rows['passed'].sum()} of {len(rows)} seeds)"
+    for (source, length), seeds in rows:
+        means = " | ".join(f"{seeds[way].mean():.3f}" for way in WAYS)
+        verdict = "yes" if seeds["passed"].all() else f"**no** ({seeds['passed'].sum()} of {len(seeds)} seeds)"
         lines.append(f"| {source} | {length} | {means} | {verdict} |")
+    means = rows[list(WAYS)].mean()
+    white = means.index[means["visible mean"] < means["pretrained"]]
+    lines += ["", f"{int(rows['passed'].all().sum())} of {len(means)} rows pass."]
+    if len(white):
+        names = ", ".join(f"{source} at {length}" for source, length in white)
+        lines[-1] += " " + WHITE.format(count=len(white), rows=len(means), names=names)
     return "\n".join(lines)
 
 

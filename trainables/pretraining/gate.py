@@ -98,7 +98,7 @@ def telemetry(path: Path) -> HeldOut:
     stretches = list(_complete_stretches(series))
     if not stretches:
         raise DataError(f"{path}: no column has {LENGTHS[0]} fault-free rows in a row without a gap")
-    return _from_table(f"telemetry {series.name}", SeriesTable.of(stretches), (1,))
+    return _from_table(f"telemetry {Path(path.parent.name) / path.stem}", SeriesTable.of(stretches), (1,))
 
 
 def watched(seed: int = 0) -> list[MaskedWindows]:
