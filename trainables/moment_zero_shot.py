@@ -25,7 +25,8 @@ class MomentZeroShotConfig(MomentConfig):
     ----------
     masking
         `none`: the window is reconstructed from itself, as momentfm's detect_anomalies does.
-        `last_patch`: the last 8 steps are hidden and imputed from the rest.
+        `last_patch`: the last 8 steps are hidden and imputed from the rest; pretrained weights carry
+        on part of a shift of level that fills the window, so it shows less than with `none`.
         `fixed`: the last 8 steps are hidden together with each quarter of the other patches in turn,
         and the errors averaged.
     top_channels

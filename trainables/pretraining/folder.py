@@ -90,9 +90,9 @@ def gate_table(figures: pd.DataFrame) -> str:
     rows = figures.assign(passed=passed(figures)).groupby(["source", "length"], sort=False)
     lines = [f"| windows of | steps | {' | '.join(WAYS)} | passes |", f"|---|{'---|' * (len(WAYS) + 2)}"]
     for (source, length), seeds in rows:
-        means = " | ".join(f"{seeds[way].mean():.3f}" for way in WAYS)
+        errors = " | ".join(f"{seeds[way].mean():.3f}" for way in WAYS)
         verdict = "yes" if seeds["passed"].all() else f"**no** ({seeds['passed'].sum()} of {len(seeds)} seeds)"
-        lines.append(f"| {source} | {length} | {means} | {verdict} |")
+        lines.append(f"| {source} | {length} | {errors} | {verdict} |")
     means = rows[list(WAYS)].mean()
     white = means.index[means["visible mean"] < means["pretrained"]]
     lines += ["", f"{int(rows['passed'].all().sum())} of {len(means)} rows pass."]
