@@ -31,6 +31,9 @@ ROW_BYTES = 1_500
 SCORE_BYTES = (5_000, 16)
 """Bytes of a score file: fixed part and per window."""
 
+WINNER_BYTES = 1_000_000
+"""A saved detector: 0.1 MB of an adapter of the bundled backbone, 2.6 MB of two forests of 200 trees."""
+
 REPORT_BYTES = 12_000_000
 """Self-contained report with its scripts, figures and tables."""
 
@@ -59,6 +62,7 @@ def estimate(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots
     disk = REPORT_BYTES + plan.rows * ROW_BYTES
     busy = 0.0
     for cell in plan.cells:
+        disk += WINNER_BYTES
         data = plan.settings[cell.source].data
         channels = series[cell.source].values.shape[1]
         test = _count(data, "test", len(series[cell.source]))
