@@ -263,6 +263,7 @@ def _source_rules(spec: SweepSpec, problems: Problems) -> None:
             problems.add((*path, "name"), text, at_key=True)
         seen.add(source.source_name)
         for key, file in (("path", source.path), ("incidents", source.incidents)):
-            if file is not None and not file.is_file():
+            folder = key == "path" and source.source != "table" and file is not None and file.is_dir()
+            if file is not None and not file.is_file() and not folder:
                 what = "is a folder, not a file" if file.is_dir() else "no such file"
                 problems.add((*path, key), f"{file}: {what}")

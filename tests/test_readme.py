@@ -38,7 +38,9 @@ def modules_run() -> list[tuple[str, list[str]]]:
 
 
 def options_of(module: str) -> set[str]:
-    command = typer.main.get_command(importlib.import_module(module).app)
+    imported = importlib.import_module(module)
+    imported = importlib.import_module(f"{module}.__main__") if hasattr(imported, "__path__") else imported
+    command = typer.main.get_command(imported.app)
     everything = [command, *getattr(command, "commands", {}).values()]
     return {option for part in everything for parameter in part.params for option in parameter.opts}
 
@@ -88,6 +90,7 @@ def test_every_module_that_is_run_exists():
         "analysis.report",
         "trainables.contract",
         "trainables.score",
+        "trainables.data",
     } == set(ours)
     assert [] == [module for module in ours if find_spec(module) is None]
 
@@ -101,6 +104,7 @@ def test_every_module_that_is_run_exists():
         "analysis.report",
         "trainables.contract",
         "trainables.score",
+        "trainables.data",
     ],
 )
 def test_every_option_shown_exists(module):

@@ -90,6 +90,18 @@ def test_paths_of_options_start_from_the_current_folder(write, tmp_path: Path, m
     assert tmp_path / "sub" / "t.csv" == spec.sources[0].path
 
 
+def test_a_source_other_than_a_table_may_be_a_folder_and_keeps_its_reader(write, tmp_path: Path, monkeypatch):
+    (tmp_path / "RE1-TT").mkdir()
+    (tmp_path / "RE2-TT").mkdir()
+    path = write("data: {source: rcaeval, path: RE1-TT}")
+    assert tmp_path / "RE1-TT" == load_spec(path).sources[0].path
+    monkeypatch.chdir(tmp_path)
+    replaced = load_spec(path, data=Path("RE2-TT")).sources[0]
+    assert ("rcaeval", tmp_path / "RE2-TT") == (replaced.source, replaced.path)
+    with pytest.raises(SpecError, match="RE1-TT: is a folder, not a file"):
+        load_spec(write("data: {source: table, path: RE1-TT}"))
+
+
 def test_a_missing_data_option_is_told_with_the_option(write):
     with pytest.raises(SpecError, match=r"--data none.csv  data.path: .*none.csv: no such file"):
         load_spec(write(), data=Path("none.csv"))

@@ -156,7 +156,8 @@ def test_times_without_an_offset_follow_the_declared_zone(load):
         ("time,name,value\n1700000000,,1\n", "line 2: name is empty"),
         ("time,name,value\n,cpu,1\n", "line 2: time is empty"),
         ("time,name,labels,value\n1700000000,cpu,broken,1\n", "line 2: labels 'broken' are not of the form"),
-        ("time,name,value\n1,cpu,1\n2,cpu,1,5,6\n", "cannot be read as CSV"),
+        ("time,name,value\n1,cpu,1\n2,cpu,1,5,6\n", "line 3 has 5 values, the header 3"),
+        ("time,name,value\n1,cpu,1\n2,cpu\n", "line 3 has 2 values, the header 3; is the file cut off"),
     ],
 )
 def test_a_long_file_that_cannot_be_used_is_refused_by_line(load, content, says):

@@ -124,6 +124,8 @@ def test_a_pause_before_the_injection_starts_a_new_segment(tmp_path):
         (lambda case: (case / "data.csv").write_text("time,a,a\n1,2,3\n"), "data.csv: more than one column is named a"),
         (lambda case: (case / "data.csv").write_text("time,a\n1,2\n2,high\n"), "data.csv: line 3: column 'a' must be"),
         (lambda case: (case / "data.csv").write_text("time,a\n"), "data.csv: the file has a header and no rows"),
+        (lambda case: (case / "data.csv").write_text("time,a,b\n1,2,3\n2,3\n"), "data.csv: line 3 has 2 values"),
+        (lambda case: (case / "data.csv").write_text("time,a\n1,2\n2,3,4\n"), "data.csv: line 3 has 3 values"),
         (lambda case: shutil.move(case, case.parent.parent / "mycase"), "mycase: the case cannot be told"),
     ],
 )

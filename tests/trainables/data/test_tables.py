@@ -96,6 +96,11 @@ def test_a_parquet_with_times_as_its_index_is_read(tmp_path):
         ("comma.csv", lines(ROWS[0], with_field(1, 1, '"1,5"')).encode(), "is the decimal separator a comma?"),
         ("long.csv", lines(ROWS[0], ROWS[1] + ",7", ROWS[2]).encode(), "line 3"),
         ("long_first.csv", lines(ROWS[0] + ",7", ROWS[1] + ",8").encode(), "more values than the header has names (4)"),
+        (
+            "short.csv",
+            lines(*ROWS[:2], "2024-01-01T00:00:02Z,1", ROWS[3]).encode(),
+            "line 4 has 2 values, the header 4",
+        ),
         ("cut.csv", GOOD[:-20].encode(), "is the file cut off?"),
         ("latin.csv", GOOD.replace("b", "\u00e9", 1).encode("latin-1"), "not a text file in UTF-8"),
         ("utf16.csv", GOOD.encode("utf-16"), "not a text file in UTF-8"),

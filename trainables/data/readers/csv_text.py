@@ -134,8 +134,8 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
             yield from (chunk for chunk in reader if len(chunk))
 
 
-def check_widths(path: Path, separator: str, width: int) -> None:
-    """Refuse a line with fewer values than the header: pandas would fill it up without a word.
+def check_widths(path: Path, separator: str, width: int, *, most: int | None = None) -> None:
+    """Refuse a line with fewer values than the header (pandas would fill it up without a word), or more than `most`.
 
     Raises
     ------
@@ -152,8 +152,11 @@ def check_widths(path: Path, separator: str, width: int) -> None:
                 quoted ^= line.count(b'"') % 2 == 1  # a quoted value may go on in the next line
                 line = re.sub(rb'"[^"]*"', b"", line)  # noqa: PLW2901
             found = line.count(sign) + 1
-            if found < width and not (within or quoted) and line.strip():
-                raise DataError(f"{path}: line {number} has {found} values, the header {width}; is the file cut off?")
+            if within or quoted or not line.strip():
+                continue
+            if found < width or (most is not None and found > most):
+                hint = "; is the file cut off?" if found < width else ""
+                raise DataError(f"{path}: line {number} has {found} values, the header {width}{hint}")
 
 
 def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -> NDArray[np.float32]:

@@ -72,9 +72,16 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         sample = first_lines(path)
         separator, decimal = dialect(sample)
-        check_widths(path, separator, len(next(csv.reader(sample[:1], delimiter=separator))))
+        width = len(next(csv.reader(sample[:1], delimiter=separator)))
+        check_widths(path, separator, width, most=width)
         frame = pd.read_csv(
-            path, dtype="object", keep_default_na=False, sep=separator, encoding="utf-8-sig", skip_blank_lines=False
+            path,
+            dtype="object",
+            index_col=False,
+            keep_default_na=False,
+            sep=separator,
+            encoding="utf-8-sig",
+            skip_blank_lines=False,
         )
     except (*UNREADABLE, pd.errors.ParserError, pd.errors.EmptyDataError) as err:
         said = re.sub(r"\s+", " ", str(err)).removeprefix("Error tokenizing data. C error: ")

@@ -33,7 +33,7 @@ def read_numbers(path: Path, time: str, text: Sequence[str] = ()) -> pd.DataFram
             raise DataError(f"{path}: more than one column is named {', '.join(twice)}")
         if time not in names:
             raise DataError(f"{path}: there is no column named {time}, found: {', '.join(names[:8])}")
-        check_widths(path, ",", len(header))
+        check_widths(path, ",", len(header), most=len(header))
         frame = pd.read_csv(
             path,
             header=0,
