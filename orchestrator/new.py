@@ -6,6 +6,7 @@ if __name__ == "__main__":
     environment.check_core()  # before the imports below fail with a traceback
 
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,10 +111,18 @@ def summary(target: Path, inspection: Inspection, fitted: Fitted) -> list[str]:
         lines += inspection.prospects.claims
     severe, warning = (sum(it.severity == severity for it in inspection.findings) for severity in SEVERITIES[:2])
     if severe or warning:
-        where = suggestion.data.path if suggestion and suggestion.data.path else SIMULATED
+        where = _arguments(suggestion.data) if suggestion else SIMULATED
         lines.append(f"{severe} severe findings, {warning} to know: python -m trainables.data inspect {where}")
     command = f"python -m orchestrator.sweep {target}"
     return [*lines, f"look: {command} --dry-run", f"run:  {command}"]
+
+
+def _arguments(data: DataSettings) -> str:
+    """Return what the inspection has to be given for the same table."""
+    words = [str(data.path or SIMULATED)]
+    words += ["--incidents", str(data.incidents)] if data.incidents else []
+    words += ["--timezone", data.timezone] if data.timezone else []
+    return shlex.join(words)
 
 
 def _chosen(suggestion: Suggestion) -> list[tuple[str, str]]:

@@ -84,6 +84,7 @@ def test_every_module_that_is_run_exists():
     ours = [module for module, _ in modules_run() if module not in {"venv", "pip"}]
     assert {
         "orchestrator.sweep",
+        "orchestrator.new",
         "orchestrator.cluster",
         "orchestrator.sync",
         "orchestrator.dashboard",
@@ -99,6 +100,7 @@ def test_every_module_that_is_run_exists():
     "module",
     [
         "orchestrator.sweep",
+        "orchestrator.new",
         "orchestrator.sync",
         "orchestrator.dashboard",
         "analysis.report",

@@ -51,9 +51,9 @@ def without_information(view: View) -> Iterator[Finding]:
         yield Finding(
             "note",
             "columns constant in a segment",
-            f"{number_of(worst, 'column')} varying over the table are constant within one segment "
-            f"({series.segments[number]}); in {sum(count > 0 for count, _ in counts)} of {len(counts)} segments there "
-            "are such columns.",
+            f"Constant within one segment, though not over the table: {number_of(worst, 'column')} "
+            f"({series.segments[number]}); {sum(count > 0 for count, _ in counts)} of {len(counts)} segments have such "
+            "columns.",
             "Nothing: what is constant on the reference is dropped for the whole fold.",
         )
 

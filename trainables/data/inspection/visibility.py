@@ -80,12 +80,15 @@ def _hidden(view: View, alarm: float) -> Iterator[Finding]:
     rows = [(int(blocks.start[a]), int(blocks.stop[b - 1])) for a, b in strongest]
     named = ", ".join(f"{moment(series.timestamps[a])} ({duration((b - a) * series.step_s)})" for a, b in rows)
     share = sum(b - a for a, b in runs) / len(blocks)
-    which = f"the {len(rows)} strongest" if len(rows) < len(runs) else "they begin at"
+    which = f"the {len(rows)} strongest at" if len(rows) < len(runs) else "at"
+    measure = (
+        "as far off as labelled faults" if len(series.events) >= LEAST_FAULTS else "so far off that it may be a fault"
+    )
     yield Finding(
         "warning",
         "unlabelled, looks like a fault",
-        f"{number_of(len(runs), 'stretch', 'stretches')} without a label ({share:.1%} of the time) lie as far off as "
-        f"labelled faults; {which}: {named}.{_daily(view, strongest)}",
+        f"Without a label, but {measure}: {number_of(len(runs), 'stretch', 'stretches')} ({share:.1%} of the "
+        f"time), {which} {named}.{_daily(view, strongest)}",
         "Look at them. An unlisted fault punishes the detector that finds it and teaches the others that it is normal: "
         "label it, or mark its rows suspect in a column label_quality.",
         tuple(_loudest(view, strongest)),
