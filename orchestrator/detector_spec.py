@@ -86,9 +86,8 @@ def _read_one(name: str, entry: Value, base: Path, problems: Problems) -> Detect
     try:
         config = config_class(name, class_path)
         detector = detector_entry(name, class_path)
-    except (DetectorError, SyntaxError) as err:
-        hint = "; modules are looked for in the current folder and on PYTHONPATH" if class_path else ""
-        problems.add((*path, "class") if class_path else path, f"{err}{hint}")
+    except DetectorError as err:
+        problems.add((*path, "class") if class_path else path, str(err))
         return None
     settings = _settings(entry, path, config, base, problems)
     space = _space(entry.get("space", {}), path, config, settings, problems)

@@ -52,8 +52,10 @@ def subject_of(
     subject = Subject(path, load_class(path), dict(settings or {}), resources or TrialResources(seed=7))
     try:
         build_detector(subject.name, subject.settings, subject.resources, path)
-    except TypeError as err:
-        raise DetectorError(f"{path} cannot be constructed as Class(config, resources): {err}") from err
+    except TrainablesError:
+        raise
+    except Exception as err:
+        raise DetectorError(f"{path} cannot be constructed: {_in_words(err)}") from err
     return subject
 
 
@@ -78,10 +80,15 @@ def run_checks(subject: Subject) -> Iterator[CheckResult]:
         except (MissingPackageError, WeightsError):
             raise
         except Exception as err:  # whatever a detector raises is what the check found
-            kind = "" if isinstance(err, DetectorError) else f"{type(err).__name__}: "
-            yield CheckResult(check.name, check.meaning, kind + " ".join(str(err).split()) or type(err).__name__)
+            yield CheckResult(check.name, check.meaning, _in_words(err))
         else:
             yield CheckResult(check.name, check.meaning)
+
+
+def _in_words(err: Exception) -> str:
+    """Return an error on one line; one of ours speaks for itself."""
+    kind = "" if isinstance(err, DetectorError) else f"{type(err).__name__}: "
+    return kind + " ".join(str(err).split()) or type(err).__name__
 
 
 def _parsed(settings: list[str]) -> dict[str, Scalar]:

@@ -1,9 +1,14 @@
 """Which detectors exist: one explicit table, read without importing any of them."""
 
 import importlib
-from collections.abc import Mapping
+import inspect
+import traceback
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -76,23 +81,61 @@ def load_class(path: str) -> type[Detector]:
     Raises
     ------
     DetectorError
-        Not of that form, no such module or class, or the class lacks `labels`, `Config`, `fit` or `score`.
+        Not of that form, a module that is not there or raises while it is imported, no such class in it, or a class
+        that is no detector: each part of the `Detector` protocol that it lacks or declares wrongly is named.
     """
     module_name, _, class_name = path.partition(":")
     if not module_name or not class_name:
         raise DetectorError(f"class must look like module:Class, got {path!r}")
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError) as err:
-        raise DetectorError(f"cannot import {module_name!r} of class {path!r}: {err}") from err
+    module = _import(module_name, path)
     cls = getattr(module, class_name, None)
     if cls is None:
         raise DetectorError(f"module {module_name!r} has no class {class_name!r}")
-    missing = [part for part in ("labels", "Config", "fit", "score", "facts") if not hasattr(cls, part)]
-    if missing:
-        raise DetectorError(f"{path} is not a detector: it lacks {', '.join(missing)}")
+    problems = list(_class_problems(cls))
+    if problems:
+        raise DetectorError(f"{path} is not a detector: {'; '.join(problems)}")
     detector_class: type[Detector] = cls
     return detector_class
+
+
+def _import(name: str, path: str) -> ModuleType:
+    """Import a module that may be the user's: whatever it raises becomes one line that says where."""
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as err:
+        what = " ".join(f"{type(err).__name__}: {err}".split()).removesuffix(":")
+        absent = isinstance(err, ModuleNotFoundError) and f"{name}.".startswith(f"{err.name}.")
+        hint = "; modules are looked for in the current folder and on PYTHONPATH" if absent else _raised_at(err)
+        raise DetectorError(f"cannot import {name!r} of class {path!r}: {what}{hint}") from err
+
+
+def _raised_at(err: BaseException) -> str:
+    """Return the file and line of the module on which its import failed; a syntax error says so itself."""
+    frames = traceback.extract_tb(err.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__ and not frame.filename.startswith("<frozen")]
+    own = [frame for frame in own if Path(frame.filename).parent != Path(importlib.__file__).parent]
+    return f" ({Path(own[0].filename).name}:{own[0].lineno})" if own else ""
+
+
+def _class_problems(cls: object) -> Iterator[str]:
+    """Say what keeps an object from being a detector class that a sweep can plan and build."""
+    missing = [part for part in ("labels", "Config", "fit", "score", "facts") if not hasattr(cls, part)]
+    if missing:
+        yield f"it lacks {', '.join(missing)}"
+        return
+    if not isinstance(cls, type):
+        yield "it is an object, not a class"
+        return
+    labels, config = getattr(cls, "labels", None), getattr(cls, "Config", None)
+    if labels not in get_args(Labels):
+        yield f"labels is {labels!r}, must be one of {', '.join(get_args(Labels))}"
+    if not (isinstance(config, type) and issubclass(config, DetectorConfig)):
+        yield "Config is not a subclass of trainables.protocol.DetectorConfig"
+    yield from (f"{part} is not a method" for part in ("fit", "score") if not callable(getattr(cls, part)))
+    try:
+        inspect.signature(cls).bind("config", "resources")
+    except TypeError as err:
+        yield f"it cannot be constructed as Class(config, resources): {err}"
 
 
 def config_class(name: str, class_path: str | None = None) -> type[DetectorConfig]:

@@ -73,6 +73,27 @@ class UnknownLabels(Quiet):
     labels = "some"
 
 
+class ListedLabels(Quiet):
+    labels: ClassVar = ["none"]
+
+
+class ConfigAsADict(Quiet):
+    Config: ClassVar = {"steps": 2}
+
+
+class ScoreAsANumber(Quiet):
+    score = 3
+
+
+class ThawedConfig(DetectorConfig):
+    model_config = ConfigDict(frozen=False)
+    steps: int = 2
+
+
+class WithThawedConfig(Quiet):
+    Config = ThawedConfig
+
+
 class LooseConfig(DetectorConfig):
     model_config = ConfigDict(frozen=True, extra="ignore")
     steps: int = 2
@@ -269,6 +290,14 @@ class WrongNames(Sound):
 class BareConstructor(Quiet):
     def __init__(self):
         pass
+
+
+class RefusingConstruction(Quiet):
+    def __init__(self, config, resources):
+        raise ValueError("needs a licence")
+
+
+SomeInstance = Quiet(SoundConfig(), TrialResources())
 
 
 class LackingAPackage(Quiet):

@@ -9,6 +9,8 @@ from orchestrator.spec import load_spec
 
 FAKE = "tests.fakes.detectors:Instant"
 
+BAD = "tests.fakes.broken_detectors:"
+
 BASE = f"""\
 name: broken
 few_shot: {{shots: [0, 20]}}
@@ -93,6 +95,9 @@ BROKEN = [
     ("class that is not there", BASE.replace("Instant", "Instnat"), "4:17", "has no class 'Instnat'"),
     ("module that is not there", BASE.replace(FAKE, "nowhere:X"), "4:17", "cannot import 'nowhere'"),
     ("class that is no detector", BASE.replace(FAKE, "pathlib:Path"), "4:17", "is not a detector: it lacks"),
+    ("class of unknown labels", BASE.replace(FAKE, BAD + "UnknownLabels"), "4:17", "labels is 'some', must be one of"),
+    ("class without a method", BASE.replace(FAKE, BAD + "ScoreAsANumber"), "4:17", "score is not a method"),
+    ("module that raises", BASE.replace(FAKE, "tests.fakes.broken_module:X"), "4:17", "planted (broken_module.py:3)"),
     ("detector name", BASE.replace("mine", '"my detector/1"'), "4:3", "letters, digits, _ and - only"),
     ("unknown parameter", detector("gian: 2"), "5:46", "detectors.mine.gian: unknown parameter; did you mean gain?"),
     ("wrong type of parameter", detector("gain: big"), "5:52", 'detectors.mine.gain: found "big"; must be a number'),

@@ -136,6 +136,21 @@ def test_a_class_with_another_constructor_is_refused():
         subject_of("tests.fakes.broken_detectors:BareConstructor")
 
 
+def test_a_constructor_that_raises_is_one_message_and_exit_2():
+    done = run("tests.fakes.broken_detectors:RefusingConstruction")
+    assert 2 == done.exit_code
+    assert "RefusingConstruction cannot be constructed: ValueError: needs a licence\n" in done.output
+    assert 1 == len(done.output.splitlines())
+
+
+def test_a_module_that_raises_at_import_is_one_message_and_exit_2(tmp_path):
+    (tmp_path / "outside.py").write_text("print(undefined)\n", encoding="utf-8")
+    done = command(tmp_path, "outside:Broken")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert 1 == len(done.stderr.splitlines())
+    assert "NameError: name 'undefined' is not defined (outside.py:1)" in done.stderr
+
+
 def test_a_detector_whose_package_is_missing_is_not_a_failed_check():
     with pytest.raises(MissingPackageError, match="pip install"):
         list(run_checks(subject_of("tests.fakes.broken_detectors:LackingAPackage")))

@@ -47,6 +47,47 @@ def test_a_path_that_leads_to_no_detector_is_refused_in_words(path, message):
         load_class(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("raise ValueError('no such plan')", "ValueError: no such plan (own.py:2)"),
+        ("print(undefined)", "NameError: name 'undefined' is not defined (own.py:2)"),
+        ("import math; math.nothing", "AttributeError: module 'math' has no attribute 'nothing' (own.py:2)"),
+        ("import json; json.loads('{')", "(own.py:2)"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module' (own.py:2)"),
+        ("raise RuntimeError('one\\ntwo')", "RuntimeError: one two (own.py:2)"),
+        ("assert 1 > 2", "AssertionError (own.py:2)"),
+        ("raise SystemExit(3)", "SystemExit: 3 (own.py:2)"),
+        ("  x = 1", "IndentationError: unexpected indent (own.py, line 2)"),
+    ],
+)
+def test_whatever_a_module_raises_at_import_is_one_line_with_its_place(tmp_path, monkeypatch, line, message):
+    (tmp_path / "own.py").write_text(f"VALUE = 1\n{line}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DetectorError) as caught:
+        load_class("own:Mine")
+    told = str(caught.value)
+    assert told.startswith("cannot import 'own' of class 'own:Mine': ")
+    assert told.endswith(message)
+    assert 1 == len(told.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("UnknownLabels", "labels is 'some', must be one of none, normal, all"),
+        ("ListedLabels", r"labels is \['none'\], must be one of"),
+        ("ConfigAsADict", "Config is not a subclass of trainables.protocol.DetectorConfig"),
+        ("ScoreAsANumber", "score is not a method"),
+        ("BareConstructor", r"it cannot be constructed as Class\(config, resources\): too many positional"),
+        ("SomeInstance", "it is an object, not a class"),
+    ],
+)
+def test_a_class_that_no_sweep_could_plan_or_build_is_refused(name, message):
+    with pytest.raises(DetectorError, match=f"{name} is not a detector: {message}"):
+        load_class(f"tests.fakes.broken_detectors:{name}")
+
+
 def test_all_wrong_settings_are_named_at_once():
     settings = {"n_estimator": 5, "max_depth": 0}
     with pytest.raises(DetectorError) as caught:
