@@ -111,7 +111,14 @@ class Driver:
     @property
     def missing(self) -> int:
         """Planned rows that do not exist."""
-        return self.plan.rows - sum(len(self._counted(name)) for name in self._cells)
+        return sum(self.left.values())
+
+    @property
+    def left(self) -> dict[str, int]:
+        """Name of each cell that is not complete -> its planned rows that do not exist."""
+        planned = {cell.name: self.plan.selection_rows(cell) + len(cell.report_draws) for cell in self.plan.cells}
+        lacking = {name: rows - len(self._counted(name)) for name, rows in planned.items()}
+        return {name: rows for name, rows in lacking.items() if rows}
 
     @property
     def failures(self) -> dict[str, str]:

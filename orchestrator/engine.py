@@ -14,7 +14,7 @@ from orchestrator.backends import Workplace, cluster_address, make_backend
 from orchestrator.callbacks.base import Observer, Observers, SweepSummary
 from orchestrator.callbacks.progress import Progress
 from orchestrator.driver import Driver
-from orchestrator.errors import RunFolderError
+from orchestrator.errors import PlanError, RunFolderError
 from orchestrator.interrupts import Interrupts, SweepInterrupt
 from orchestrator.options import RunOptions
 from orchestrator.plan import SweepPlan
@@ -88,7 +88,12 @@ def run(
                 folder.write_text(SPEC, plan.spec.to_yaml())
                 folder.write_manifest(manifest(plan, origin, machine, weights, earlier))
                 audience.on_start(plan, folder.records)
-                _work(driver, folder, _workplace(plan, series, machine, weights), interrupts, options)
+                try:
+                    _work(driver, folder, _workplace(plan, series, machine, weights), interrupts, options)
+                except PlanError:
+                    if not options.resume and not driver.statuses:
+                        folder.discard()
+                    raise
             outcome = Outcome(driver.statuses, driver.missing, driver.failures, interrupts.exit_code)
             report, problem = None, None
             try:
@@ -101,6 +106,26 @@ def run(
     if problem:
         sys.stderr.write(f"{problem}\n")
     return outcome.exit_code or int(problem is not None)
+
+
+def resume_lines(
+    plan: SweepPlan, series: Mapping[str, LabelledSeries], run_dir: Path, options: RunOptions
+) -> list[str]:
+    """Return what `run` with `options.resume` would still do, for people; nothing is written, no weights resolved.
+
+    Raises
+    ------
+    RunFolderError
+        As `run`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    origin = provenance(plan, {})
+    with RunFolder(run_dir, resume=True) as folder:
+        driver = Driver(plan, folder, _facts(plan, series, origin), Observers([]), retry_failed=options.retry_failed)
+        _earlier_fingerprints(folder, origin, options, nothing_to_do=driver.is_over)
+    there = ", ".join(f"{count} {status}" for status, count in sorted(driver.statuses.items())) or "none"
+    lines = [f"resume {run_dir}: {there}; {driver.missing} of {plan.rows} rows left"]
+    return lines + [f"  {name}: {rows} rows left" for name, rows in driver.left.items()]
 
 
 def _work(driver: Driver, folder: RunFolder, workplace: Workplace, interrupts: Interrupts, options: RunOptions) -> None:

@@ -15,13 +15,17 @@ def new_run(name: str, output: Path | None) -> Path:
     Raises
     ------
     RunFolderError
-        It exists and is not empty, or is a file.
+        It exists and is not empty, is a file, or its name is none.
     """
     if output is None:
         return (Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}").absolute()
-    if output.exists() and not output.is_dir():
+    try:
+        there, filled = output.exists(), output.is_dir() and any(output.iterdir())
+    except OSError as err:
+        raise RunFolderError(f"--output {output}: {err.strerror}; give a new or empty folder") from err
+    if there and not output.is_dir():
         raise RunFolderError(f"--output {output}: is a file; give a new or empty folder")
-    if output.is_dir() and any(output.iterdir()):
+    if filled:
         raise RunFolderError(f"--output {output}: is not empty; give a new folder, or --resume {output} to go on in it")
     return output.absolute()
 

@@ -45,12 +45,14 @@ class Provenance:
         return _digest(json.dumps(asdict(self), sort_keys=True).encode())
 
     def changes(self, manifest: Mapping[str, object]) -> list[str]:
-        """Return what differs from the provenance in a manifest, one line each."""
+        """Return what differs from the provenance in a manifest, one line each; weights only if they were resolved."""
         before = manifest.get("provenance")
         if not isinstance(before, Mapping):
             return ["manifest.json has no provenance"]
         lines = []
         for part, now in asdict(self).items():
+            if part == "weights" and not now:
+                continue
             old = before.get(part)
             old = old if isinstance(old, Mapping) else {}
             lines += [

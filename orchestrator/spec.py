@@ -22,6 +22,7 @@ from trainables.settings import (
     DataSettings,
     FewShotSettings,
     PositiveInt,
+    Seed,
     Settings,
     SplitSettings,
     ThresholdSettings,
@@ -50,8 +51,10 @@ class SearchSettings(Settings):
     """How settings that have a space are searched, once per cell."""
 
     sampler: Literal["tpe", "random"] = "tpe"
-    candidates: PositiveInt = Field(default=5, description="Configurations tried per searched cell.")
-    seed: Annotated[int, Field(ge=0)] = 0
+    candidates: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=5, description="Configurations tried per searched cell."
+    )
+    seed: Seed = 0
     select_on: Literal["validation", "support_cv"] = Field(
         default="validation", description="Where a configuration is judged; validation labels count as labels spent."
     )
@@ -61,12 +64,18 @@ class SearchSettings(Settings):
 class ResourceSettings(Settings):
     """What a trial may use."""
 
-    gpu_memory_gb: Annotated[float, Field(gt=0)] = Field(default=8, description="Cap of device memory a trial.")
+    gpu_memory_gb: Annotated[float, Field(gt=0, le=10_000)] = Field(
+        default=8, description="Cap of device memory a trial."
+    )
     trials_per_gpu: PositiveInt | Literal["auto"] = Field(default=1, description="auto: as many as fit the card.")
     threads: PositiveInt = Field(default=1, description="CPU threads a trial; above 1 rows may differ in last digits.")
-    draw_timeout_s: Annotated[float, Field(gt=0)] = Field(default=900, description="Seconds until a draw is ended.")
+    draw_timeout_s: Annotated[float, Field(gt=0, le=604_800)] = Field(
+        default=900, description="Seconds until a draw is ended; at most a week."
+    )
     wait_for_nodes: bool = Field(default=False, description="Wait for machines that could run a request.")
-    price_per_gpu_hour: Annotated[float, Field(ge=0)] | None = Field(default=None, description="For the plan only.")
+    price_per_gpu_hour: Annotated[float, Field(ge=0, le=100_000)] | None = Field(
+        default=None, description="For the plan only."
+    )
 
 
 def _no_key(text: str) -> str:

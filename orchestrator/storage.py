@@ -132,6 +132,11 @@ class RunFolder:
         """Write `results.parquet` from the rows and return its path."""
         return write_parquet(self.path)
 
+    def discard(self) -> None:
+        """Remove what this start has written: it was refused before its first row."""
+        for name in ("results.parquet", SPEC, MANIFEST, JOURNAL, LOG, ROWS):
+            (self.path / name).unlink(missing_ok=True)
+
     def _open_and_lock(self) -> int:
         path = self.path / ROWS
         try:

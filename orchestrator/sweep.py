@@ -80,9 +80,14 @@ def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, 
     slots = plan_slots(machine, spec.resources)
     if dry_run or not options.quiet:
         print_plan(plan, series, machine, slots, console)
-    if dry_run:
+    if dry_run and not options.resume:
         return 0
-    from orchestrator.engine import run  # noqa: PLC0415  (a dry run needs no engine)
+    from orchestrator.engine import resume_lines, run  # noqa: PLC0415  (a new dry run needs no engine)
+
+    if dry_run:
+        for line in resume_lines(plan, series, run_dir, options):
+            console.print(line, soft_wrap=True, highlight=False)
+        return 0
 
     with nullcontext() if options.resume else made(run_dir):
         return run(plan, series, run_dir, options)

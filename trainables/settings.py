@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
+Stride = Annotated[int, Field(ge=1, le=100_000)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 MissingRule = Literal["hold", "median", "zero"]
 SourceName = Literal[
     "simulated",
@@ -61,16 +63,18 @@ class DataSettings(Settings):
         default=None, description="The table, or the file or folder of another source; relative to the sweep file."
     )
     incidents: Path | None = Field(default=None, description="Incidents: start, end, service, type.")
-    rows: Annotated[int, Field(ge=1000)] = Field(default=10_000, description="Rows of simulated telemetry.")
-    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Seed of simulated telemetry.")
+    rows: Annotated[int, Field(ge=1000, le=10_000_000)] = Field(
+        default=10_000, description="Rows of simulated telemetry."
+    )
+    seed: Seed = Field(default=0, description="Seed of simulated telemetry.")
     timezone: str | None = Field(default=None, description="IANA zone of timestamps that carry no offset; default UTC.")
     segments: Literal["all"] | tuple[str, ...] = "all"
     drop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(), description="Columns left out: names or glob patterns such as *_uptime."
     )
     window: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = 32
-    support_stride: PositiveInt = 1
-    score_stride: PositiveInt = 4
+    support_stride: Stride = 1
+    score_stride: Stride = 4
     max_score_windows: WindowCaps = WindowCaps()
     normalise: Literal["zscore", "minmax", "robust"] = "zscore"
     missing: MissingRule | MissingByColumn = "hold"
@@ -117,7 +121,7 @@ class SplitSettings(Settings):
     """
 
     by: Literal["event", "run", "random_windows"] = "event"
-    folds: PositiveInt = 1
+    folds: Annotated[int, Field(ge=1, le=1000)] = 1
     parts: PartShares = PartShares()
     hold_out: Literal["fault_type", "service"] | None = None
     kinds: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
@@ -136,8 +140,8 @@ class SplitSettings(Settings):
 class SeedRange(Settings):
     """Draw numbers first, first + 1, ..., first + count - 1."""
 
-    first: Annotated[int, Field(ge=0)]
-    count: PositiveInt
+    first: Seed
+    count: Annotated[int, Field(ge=1, le=10_000)]
 
     @property
     def draws(self) -> tuple[int, ...]:
@@ -148,7 +152,7 @@ class SeedRange(Settings):
 class FewShotSettings(Settings):
     """Which labelled windows (shots) a detector may see, and how often that is repeated."""
 
-    shots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 100, 500)
+    shots: Annotated[tuple[Annotated[int, Field(ge=0, le=10_000_000)], ...], Field(min_length=1)] = (0, 100, 500)
     unit: Literal["windows", "events"] = "windows"
     shortage: Literal["refuse", "cap"] = "refuse"
     balance: Literal["balanced", "natural"] = "balanced"
@@ -177,4 +181,4 @@ class ThresholdSettings(Settings):
 
     rule: Literal["reference_quantile", "reference_alarms_per_day", "support_f1"] = "reference_quantile"
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.995
-    alarms_per_day: Annotated[float, Field(gt=0)] = 24.0
+    alarms_per_day: Annotated[float, Field(gt=0, le=86_400)] = 24.0

@@ -31,16 +31,18 @@ def cluster_address(given: str | None) -> str | None:
     Raises
     ------
     PlanError
-        Nobody listens at a host:port.
+        Not an address, or nobody listens at a host:port.
     """
     address = given or os.environ.get("RAY_ADDRESS") or None
     if address in {None, "local"}:
         return None
+    source = "--address" if given else "RAY_ADDRESS"
+    if address != "auto" and not re.fullmatch(r"(ray://)?([^:/\s]+|\[[0-9a-fA-F:]+\]):\d+", address):
+        raise PlanError(f"{source} {address}: not an address; must be HOST:PORT, ray://HOST:PORT or auto")
     place = re.fullmatch(r"(?P<host>[^:/]+):(?P<port>\d+)", address)
     if place:
         try:
             socket.create_connection((place["host"], int(place["port"])), timeout=REACHABLE_S).close()
         except (OSError, OverflowError) as err:
-            source = "--address" if given else "RAY_ADDRESS"
             raise PlanError(f"{source} {address}: nobody answers there: {err}") from err
     return address

@@ -36,3 +36,9 @@ def test_an_address_where_nobody_answers_is_refused_in_seconds(address):
     with pytest.raises(PlanError, match=f"--address {address}: nobody answers there"):
         cluster_address(address)
     assert time.monotonic() - started < 6
+
+
+@pytest.mark.parametrize("address", ["foo", "http://head:6379", "head:port", "ray://head", "a b:1"])
+def test_what_is_no_address_is_refused_with_the_forms_that_are(address):
+    with pytest.raises(PlanError, match=f"--address {address}: not an address; must be HOST:PORT"):
+        cluster_address(address)

@@ -12,7 +12,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from orchestrator.errors import RunFolderError
+from orchestrator.engine import resume_lines
+from orchestrator.errors import PlanError, RunFolderError
+from orchestrator.options import RunOptions
 from orchestrator.results import read_rows
 from orchestrator.spec import load_spec
 from tests.fakes.sweeps import FAKES, SEARCHED, comparable, plan_of, run_sweep
@@ -202,3 +204,44 @@ def test_the_log_has_one_line_a_draw(tmp_path):
     run_sweep(plan, series, tmp_path / "run", backend="inline")
     lines = (tmp_path / "run" / "sweep.log").read_text().splitlines()
     assert 2 == sum("detector blind, source simulated, 0 shots, draw 10" in line for line in lines)
+
+
+def test_a_dry_resume_says_what_is_there_and_what_is_left_and_writes_nothing(searched):
+    plan, series, run, _rows = searched
+    drop_rows(run, 1)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    lines = resume_lines(plan, series, run, RunOptions(resume=True))
+    assert [f"resume {run}: 9 ok; 1 of 10 rows left", "  searched-simulated-f0-k8: 1 rows left"] == lines
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_dry_resume_refuses_what_a_resume_would_refuse(searched):
+    plan, series, run, _rows = searched
+    drop_rows(run, 1)
+    change_code(run)
+    with pytest.raises(RunFolderError, match="code trainables: was another"):
+        resume_lines(plan, series, run, RunOptions(resume=True))
+
+
+class Refusing:
+    """A backend that finds nobody who could run a trial."""
+
+    def run(self, driver, workplace, interrupts):
+        raise PlanError("no cluster")
+
+
+def test_a_backend_that_refuses_leaves_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("orchestrator.engine.make_backend", lambda *_, **__: Refusing())
+    plan, series = plan_of(tmp_path, BLIND)
+    with pytest.raises(PlanError):
+        run_sweep(plan, series, tmp_path / "run")
+    assert [] == list((tmp_path / "run").iterdir())
+
+
+def test_a_backend_that_refuses_to_resume_leaves_what_was_there(searched, monkeypatch):
+    plan, series, run, rows = searched
+    drop_rows(run, 1)
+    monkeypatch.setattr("orchestrator.engine.make_backend", lambda *_, **__: Refusing())
+    with pytest.raises(PlanError):
+        run_sweep(plan, series, run, resume=True)
+    assert len(rows) - 1 == len(read_rows(run))

@@ -63,6 +63,13 @@ def one_message(result: Result) -> str:
         (["--resume", "run"], "run: not a run folder, it has no spec.yaml"),
         (["good.yaml", "--output", "full"], "--output full: is not empty"),
         (["good.yaml", "--output", "good.yaml"], "--output good.yaml: is a file"),
+        (["good.yaml", "--output", "x" * 300], "File name too long; give a new or empty folder"),
+        (["good.yaml", "--quiet", "--address", "foo"], "--address foo: not an address"),
+        (["good.yaml", "--set", "data.rows=999999999999"], "must be at most 10000000"),
+        (["good.yaml", "--set", "few_shot.report_seeds.count=99999999999"], "must be at most 10000"),
+        (["good.yaml", "--set", "resources.draw_timeout_s=1e300"], "must be at most 604800"),
+        (["good.yaml", "--set", "search.seed=99999999999999999999"], "must be at most 4294967295"),
+        (["good.yaml", "--set", "data.missing.columns={'no_such*': zero}"], "'no_such*' matches no column"),
         (["good.yaml", "--set", "resources.threads=4000"], "a trial of 4000 threads needs more than"),
         (["good.yaml", "--set", "few_shot.shots=[0, 400000]"], "'simulated', fold 0: "),
     ],
@@ -82,6 +89,10 @@ TABLES = {
     "text in a number": (b"timestamp,a,label\n2024-01-01T00:00:00Z,x,0\n2024-01-01T00:00:04Z,2,0\n", ""),
     "unknown label": (b"timestamp,a,label\n2024-01-01T00:00:00Z,1,7.5\n2024-01-01T00:00:04Z,2,0\n", ""),
     "no timestamp": (b"when,a,label\n1,2,0\n", "timestamp"),
+    "not UTF-8": (b"timestamp,a,label\n1,2,0\n2,3,\xe9\n", "line 3: not a text file in utf-8"),
+    "label misspelt": (b"timestamp,a,lable\n1,2,0\n2,3,1\n", "rename 'lable' to 'label'"),
+    "label called otherwise": (b"timestamp,a,Is_Anomaly\n1,2,0\n2,3,1\n", "rename 'is_anomaly' to 'label'"),
+    "only faults named": (b"timestamp,a,fault_type\n1,2,\n2,3,cpu\n", "a blank is not labelled: write normal or 0"),
 }
 
 

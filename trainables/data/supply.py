@@ -1,6 +1,9 @@
 """What is lacking for a sweep, found before it starts."""
 
-from typing import TYPE_CHECKING
+import re
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,9 +13,14 @@ from trainables.data.parts import Cut, cut_windows
 from trainables.data.series import NORMAL, UNLABELLED, LabelledSeries
 from trainables.data.windows import LabelledWindows
 from trainables.errors import ProtocolError
+from trainables.settings import DataSettings
 
 if TYPE_CHECKING:  # trainables.trial imports the windows of this package
     from trainables.trial import EvaluationSettings
+
+LABEL: Final = "label"
+OTHER_LABELS: Final = ("labels", "anomaly", "isanomaly", "anomalous", "isfault", "fault", "attack", "target", "class")
+"""What other tables call their label, in small letters only."""
 
 
 def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: tuple[int, ...]) -> list[str]:
@@ -20,12 +28,17 @@ def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: 
 
     An empty list means that each fold has faults and normal windows in every part and enough for each K.
     """
-    who = repr(series.name)
+    path = settings.data.path
+    who = repr(series.name) if path is None else f"{series.name!r} ({path})"
     if not (series.labels != UNLABELLED).any():
-        return [f"{who} has no labels: add a label column, or give data.incidents"]
+        return [f"{who} has no labels: {_label_hint(series.columns)}add a column named label, or give data.incidents"]
     for value, meaning in ((1, "fault"), (0, "normal")):
         if not (series.labels == value).any():
-            return [f"{who} has no row labelled {meaning}, only one class; both are needed to judge a detector"]
+            only = f"{who} has no row labelled {meaning}, only one class; both are needed to judge a detector"
+            return [only if value else f"{only} (a blank is not labelled: write normal or 0 where there is no fault)"]
+    unmatched = _unmatched_rules(series.columns, settings.data)
+    if unmatched:
+        return [f"{who}: data.missing.columns: {', '.join(unmatched)} matches no column: {_listed(series.columns)}"]
     longest = int(np.bincount(series.segment).max())
     if longest < settings.data.window:
         return [
@@ -47,6 +60,24 @@ def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: 
             break
         problems += [f"{who}, fold {fold}: {lack}" for lack in _lacks(series, settings, cut, shots)]
     return problems
+
+
+def _label_hint(columns: tuple[str, ...]) -> str:
+    """Name the feature that was probably meant as the label."""
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in columns}
+    near = [plain[word] for word in OTHER_LABELS if word in plain]
+    near = near or get_close_matches(LABEL, columns, n=1, cutoff=0.7)
+    return f"rename {near[0]!r} to 'label' if it holds them; or " if near else ""
+
+
+def _unmatched_rules(columns: tuple[str, ...], data: DataSettings) -> list[str]:
+    """Return the patterns of `data.missing.columns` that match no column."""
+    globs = [] if isinstance(data.missing, str) else list(data.missing.columns)
+    return [repr(glob) for glob in globs if not any(fnmatchcase(name, glob) for name in columns)]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _lacks(series: LabelledSeries, settings: "EvaluationSettings", cut: Cut, shots: tuple[int, ...]) -> list[str]:

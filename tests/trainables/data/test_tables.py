@@ -144,6 +144,11 @@ def test_missing_values_of_features_are_nan(write_table, token):
     assert [False, True, False] == np.isnan(series.values[:, 0]).tolist()
 
 
+def test_whole_numbers_beyond_any_float_are_infinite(write_table):
+    series = load_source(write_table(lines(ROWS[0], with_field(1, 1, "9" * 400), ROWS[2], ROWS[3])))
+    assert ("1 infinite value taken as missing: a (1).",) == series.notes
+
+
 def test_infinities_are_missing_and_counted(write_table):
     series = load_source(write_table(lines(ROWS[0], with_field(1, 1, "inf"), with_field(2, 1, "-Infinity"), ROWS[3])))
     assert [False, True, True, False] == np.isnan(series.values[:, 0]).tolist()

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from trainables.errors import DataError
@@ -100,6 +101,14 @@ def check_header(where: str, names: Sequence[str]) -> None:
         raise DataError(f"{where}: column {name!r} must be written {right!r}; otherwise it would be read as a feature")
     if all(name in MEANINGS for name in names):
         raise DataError(f"{where}: there is no feature column; {seen}")
+
+
+def to_numbers(column: pd.Series) -> pd.Series:
+    """Return a column as numbers: NaN where it is empty or text, infinite beyond float64."""
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except OverflowError:  # from Python's own integers, which are as long as they like
+        return pd.to_numeric(column.astype("str"), errors="coerce")
 
 
 def not_numeric(where: str, name: str, value: object, place: str) -> DataError:

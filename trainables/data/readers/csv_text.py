@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.data.readers.columns import MEANINGS, TIMESTAMP, FileColumns, check_header, chosen, not_numeric
+from trainables.data.readers.columns import (
+    MEANINGS,
+    TIMESTAMP,
+    FileColumns,
+    check_header,
+    chosen,
+    not_numeric,
+    to_numbers,
+)
 from trainables.errors import DataError
 
 MISSING_TOKENS = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "na", "null", "NULL", "None", "none", "<NA>", "-nan"]
@@ -40,7 +48,10 @@ def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
         check_widths(path, separator, len(names))
         return _read(path, names, separator, decimal, only)
     except UnicodeDecodeError as err:
-        raise DataError(f"{where}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz") from err
+        place = _undecodable(path)
+        raise DataError(
+            f"{where}: {place}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz"
+        ) from err
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise DataError(f"{where}: the name says gzip, but the content does not unpack: {err}") from err
     except (pd.errors.ParserError, csv.Error) as err:
@@ -66,6 +77,17 @@ def first_lines(path: Path) -> list[str]:
     if not lines[0].strip():
         raise DataError(f"{path}: the first line is blank; it must be the header")
     return lines
+
+
+def _undecodable(path: Path) -> str:
+    """Return the place of the first line that is not UTF-8."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return f"line {number}"
+    return "the end of the file"
 
 
 def dialect(sample: list[str]) -> tuple[str, str]:
@@ -164,10 +186,11 @@ def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -
     for position, name in enumerate(features):
         column = chunk[name]
         if not pd.api.types.is_numeric_dtype(column):  # booleans count as numeric
-            bad = np.flatnonzero((pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy())
+            numbers = to_numbers(column)
+            bad = np.flatnonzero((numbers.isna() & column.notna()).to_numpy())
             if len(bad):
                 raise not_numeric(where, name, column.iloc[bad[0]], f"line {first + bad[0]}")
-            column = pd.to_numeric(column)
+            column = numbers
         with np.errstate(over="ignore"):  # beyond float32: infinite, which is counted as missing later
             values[:, position] = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return values

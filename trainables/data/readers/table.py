@@ -24,6 +24,7 @@ from trainables.data.readers.columns import (
     check_header,
     chosen,
     not_numeric,
+    to_numbers,
 )
 from trainables.data.readers.csv_text import read_csv
 from trainables.data.readers.labels import read_labels, read_quality, read_types
@@ -183,7 +184,7 @@ def origin_of(metadata: Mapping[bytes, bytes]) -> Origin:
 
 def _numeric(where: str, name: str, column: pd.Series) -> NDArray[np.float64]:
     if not pd.api.types.is_numeric_dtype(column):
-        numbers = pd.to_numeric(column, errors="coerce") if column.dtype.kind not in "Mm" else None
+        numbers = to_numbers(column) if column.dtype.kind not in "Mm" else None
         bad = np.zeros(1, dtype=bool) if numbers is None else (numbers.isna() & column.notna()).to_numpy()
         if numbers is None or bad.any():
             row = int(bad.argmax())
