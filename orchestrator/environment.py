@@ -5,7 +5,7 @@ Standard library only: it runs before anything that could fail to import.
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from orchestrator.errors import MissingPackageError
@@ -19,8 +19,10 @@ CORE = {
     "pydantic": ">=2.10",
     "PyYAML": ">=6.0.2",
     "rich": ">=14",
+    "safetensors": ">=0.5",
     "scikit-learn": ">=1.7",
     "scipy": ">=1.15",
+    "skops": ">=0.13",
     "typer": ">=0.15",
 }
 """Needed by every sweep; the ranges are those of pyproject.toml (a test compares them)."""
@@ -28,7 +30,7 @@ CORE = {
 REPORT = {"jinja2": ">=3.1", "matplotlib": ">=3.9", "plotly": ">=6.0"}
 RAY = {"ray": ">=2.60,<3"}
 TORCH = {"torch": ">=2.7"}
-MOMENT = {"momentfm": ">=0.1.4", "transformers": ">=5.0,<6", "peft": ">=0.19", "safetensors": ">=0.5"}
+MOMENT = {"momentfm": ">=0.1.4", "transformers": ">=5.0,<6", "peft": ">=0.19"}
 WANDB = {"wandb": ">=0.31"}
 WORKSPACES = {"wandb-workspaces": ">=0.4"}
 
@@ -38,17 +40,16 @@ NO_DEPS = {"momentfm": "momentfm==0.1.4"}
 _RANGE = re.compile(r"(>=|<)([0-9.]+)")
 
 
-def needed(detectors: Iterable[str], *, backend: str, tracking: str) -> dict[str, str]:
-    """Return package -> range for a sweep over these built-in detectors; the baselines need no torch."""
-    names = set(detectors)
+def needed(detectors: Mapping[str, bool], *, backend: str, tracking: str) -> dict[str, str]:
+    """Return package -> range for a sweep; `detectors` says of each name whether it may use a GPU, hence torch."""
     packages = {**CORE, **REPORT}
     if backend == "ray":
         packages |= RAY
     if tracking != "disabled":
         packages |= WANDB
-    if any(name == "lstm_ae" or name.startswith("moment_") for name in names):
+    if any(detectors.values()):
         packages |= TORCH
-    if any(name.startswith("moment_") for name in names):
+    if any(name.startswith("moment_") for name in detectors):
         packages |= MOMENT
     return packages
 

@@ -136,6 +136,8 @@ class RunFolder:
         """Remove what this start has written: it was refused before its first row."""
         for name in ("results.parquet", SPEC, MANIFEST, JOURNAL, LOG, ROWS):
             (self.path / name).unlink(missing_ok=True)
+        if (self.path / WINNERS).is_dir():
+            (self.path / WINNERS).rmdir()
 
     def _open_and_lock(self) -> int:
         path = self.path / ROWS

@@ -73,7 +73,8 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
 
 
 def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, *, dry_run: bool) -> int:
-    environment.check(environment.needed(spec.detectors, backend=options.backend, tracking=spec.tracking.wandb.mode))
+    on_gpu = {name: detector.gpu for name, detector in spec.detectors.items()}
+    environment.check(environment.needed(on_gpu, backend=options.backend, tracking=spec.tracking.wandb.mode))
     series = _load(spec)
     plan = make_plan(spec, series)
     machine = local_machine()

@@ -1,7 +1,11 @@
 """The start-up check of packages."""
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -10,31 +14,51 @@ from orchestrator import environment
 from orchestrator.errors import MissingPackageError
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = environment.needed(["moment_lora", "lstm_ae"], backend="ray", tracking="auto")
+BASELINES = {"pca": False, "random_forest": False}
+ALL = environment.needed({"moment_lora": True}, backend="ray", tracking="auto")
 
 
-def test_ranges_are_those_of_the_project():
+def project_ranges() -> dict[str, str]:
+    """Return package -> range of the project's dependencies."""
     wanted = {}
     for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
         name, extras_and_range = re.match(r"([A-Za-z0-9-]+)(.*)", line).groups()
         wanted[name] = re.sub(r"\[.*\]", "", extras_and_range)
+    return wanted
+
+
+def test_ranges_are_those_of_the_project():
+    wanted = project_ranges()
     assert {name: wanted[name] for name in ALL if name != "momentfm"} == {
         name: limits for name, limits in ALL.items() if name != "momentfm"
     }
 
 
 def test_this_environment_has_what_the_baselines_need():
-    environment.check(environment.needed(["pca", "random_forest"], backend="ray", tracking="auto"))
+    environment.check(environment.needed(BASELINES, backend="ray", tracking="auto"))
 
 
 def test_baselines_need_neither_torch_nor_momentfm():
     assert not {"torch", "momentfm", "transformers", "peft"} & set(
-        environment.needed(["pca", "random_forest"], backend="inline", tracking="disabled")
+        environment.needed(BASELINES, backend="inline", tracking="disabled")
     )
 
 
+def test_a_detector_of_any_name_that_can_use_a_gpu_needs_torch_and_no_momentfm():
+    packages = environment.needed({"mine": True}, backend="inline", tracking="disabled")
+    assert {"torch"} == {"torch", "momentfm", "transformers", "peft"} & set(packages)
+
+
+def test_the_core_check_covers_all_that_the_command_line_imports():
+    code = "import json, sys, orchestrator.sweep; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules, owners = set(json.loads(answer.stdout)), packages_distributions()
+    loaded = {package for module in modules for package in owners.get(module, ())}
+    assert set() == loaded & set(project_ranges()) - set(environment.CORE)
+
+
 def test_an_inline_untracked_sweep_needs_neither_ray_nor_wandb():
-    assert not {"ray", "wandb"} & set(environment.needed(["pca"], backend="inline", tracking="disabled"))
+    assert not {"ray", "wandb"} & set(environment.needed({"pca": False}, backend="inline", tracking="disabled"))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +96,7 @@ def test_every_missing_package_is_named_with_the_command_that_mends_it(monkeypat
     text = str(caught.value)
     assert "package momentfm is missing" in text
     assert "package transformers 0.1 is too old; needed: >=5.0,<6" in text
-    assert '-m pip install "transformers>=5.0,<6" "peft>=0.19" "safetensors>=0.5"' in text
+    assert '-m pip install "transformers>=5.0,<6" "peft>=0.19"' in text
     assert "-m pip install --no-deps momentfm==0.1.4" in text
 
 
