@@ -50,22 +50,13 @@ def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, ver
     Raises
     ------
     PlanError
-        No cluster answers at the address, or it has no CPU for a trial.
+        Ray does not start, no cluster answers at the address, or it has no CPU for a trial.
     """
     level = logging.INFO if verbose else logging.CRITICAL
     threads = _thread_variables(workplace.slots.threads)
     try:
         if address is None:
-            with environment({**threads, "PYTHONPATH": _python_path(), **_QUIET, **_DRIVER_ONLY}):
-                ray.init(
-                    address="local",  # never somebody else's Ray that happens to run here
-                    num_cpus=workplace.machine.cpus,
-                    num_gpus=len(workplace.machine.gpus),
-                    object_store_memory=_store_bytes(workplace),
-                    include_dashboard=False,
-                    log_to_driver=verbose,
-                    logging_level=level,
-                )
+            _start_here(workplace, threads, verbose=verbose)
             yield workplace.slots
         else:
             modules = [str(path) for path in _shipped(plan)]
@@ -81,6 +72,32 @@ def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, ver
             yield _cluster_slots(ray.cluster_resources(), workplace.slots)
     finally:
         ray.shutdown()
+
+
+def _start_here(workplace: Workplace, threads: Mapping[str, str], *, verbose: bool) -> None:
+    """Start Ray on this machine.
+
+    Raises
+    ------
+    PlanError
+        It did not come up: Ray gives its own processes 30 s, which a machine with too much to do does not keep.
+    """
+    with environment({**threads, "PYTHONPATH": _python_path(), **_QUIET, **_DRIVER_ONLY}):
+        try:
+            ray.init(
+                address="local",  # never somebody else's Ray that happens to run here
+                num_cpus=workplace.machine.cpus,
+                num_gpus=len(workplace.machine.gpus),
+                object_store_memory=_store_bytes(workplace),
+                include_dashboard=False,
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.CRITICAL,
+            )
+        except Exception as err:  # Ray raises a bare Exception here
+            raise PlanError(
+                f"Ray did not start on this machine: {_first_line(err)} "
+                "Try again when the machine has less to do, or with --backend inline"
+            ) from err
 
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}

@@ -79,6 +79,8 @@ def run_checks(subject: Subject) -> Iterator[CheckResult]:
             check.run(subject)
         except (MissingPackageError, WeightsError):
             raise
+        except ModuleNotFoundError as err:
+            raise MissingPackageError(f"{subject.path} needs the package {err.name}, which is not installed") from err
         except Exception as err:  # whatever a detector raises is what the check found
             yield CheckResult(check.name, check.meaning, _in_words(err))
         else:

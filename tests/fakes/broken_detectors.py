@@ -303,3 +303,10 @@ SomeInstance = Quiet(SoundConfig(), TrialResources())
 class LackingAPackage(Quiet):
     def fit(self, support, reference):
         raise MissingPackageError("needs some_package: pip install some_package")
+
+
+class ImportingWhatIsNotThere(Quiet):
+    def fit(self, support, reference):
+        import no_such_package
+
+        return no_such_package

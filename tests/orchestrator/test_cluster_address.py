@@ -4,9 +4,13 @@ import socket
 import time
 
 import pytest
+import ray
 
-from orchestrator.backends import cluster_address
+from orchestrator.backends import Workplace, cluster_address
+from orchestrator.cluster import connected
 from orchestrator.errors import PlanError
+from orchestrator.resources import Machine, Slots
+from tests.fakes.plans import make_cell, make_sweep_plan
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +46,14 @@ def test_an_address_where_nobody_answers_is_refused_in_seconds(address):
 def test_what_is_no_address_is_refused_with_the_forms_that_are(address):
     with pytest.raises(PlanError, match=f"--address {address}: not an address; must be HOST:PORT"):
         cluster_address(address)
+
+
+def test_a_ray_that_does_not_come_up_is_one_message(monkeypatch):
+    def init(**_options):
+        raise Exception("The current node timed out during startup.\nmore")  # noqa: TRY002  (as Ray does)
+
+    monkeypatch.setattr(ray, "init", init)
+    workplace = Workplace({}, {}, Machine(2, ()), Slots(2, 0, 0, 0.0, 1), draw_timeout_s=9, gpu_memory_gb=8)
+    message = "Ray did not start on this machine: The current node timed out during startup. Try again"
+    with pytest.raises(PlanError, match=message), connected(None, workplace, make_sweep_plan(make_cell("pca"))):
+        pass

@@ -154,3 +154,10 @@ def test_a_module_that_raises_at_import_is_one_message_and_exit_2(tmp_path):
 def test_a_detector_whose_package_is_missing_is_not_a_failed_check():
     with pytest.raises(MissingPackageError, match="pip install"):
         list(run_checks(subject_of("tests.fakes.broken_detectors:LackingAPackage")))
+
+
+def test_a_detector_that_imports_what_is_not_there_is_one_message_and_exit_2():
+    done = run("tests.fakes.broken_detectors:ImportingWhatIsNotThere")
+    assert 2 == done.exit_code
+    assert "ImportingWhatIsNotThere needs the package no_such_package, which is not installed\n" in done.output
+    assert 1 == len(done.output.splitlines())
