@@ -127,7 +127,7 @@ def test_a_wrong_setting_is_one_message_and_exit_2(setting, message):
 def test_settings_reach_the_detector():
     done = run("moving_variance", "--settings", "steps=4", "--settings", "top_channels=1")
     assert 0 == done.exit_code
-    assert "moving_variance: 19 checks, 0 failed" in done.output
+    assert "moving_variance: 20 checks, 0 failed" in done.output
     assert {"steps": 4} == dict(subject_of("moving_variance", {"steps": 4}).settings)
 
 
