@@ -208,6 +208,7 @@ class CellSearch:
         return RacedOut(candidate.plan, candidate.missing, reason)
 
     def _tell(self, number: int, candidate: _Candidate) -> None:
+        candidate.trial.set_user_attr("trial", candidate.plan.id)  # leads from a dashboard to the rows
         if candidate.failure is not None:
             candidate.trial.set_user_attr("reason", candidate.failure)
             self._told[number] = self._study.tell(candidate.trial, state=TrialState.FAIL)

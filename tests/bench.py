@@ -2,6 +2,7 @@
 
 Not a test: it prints seconds a trial after the first one, from one run on the machine it is on.
     ours          200 empty trials through the engine: rows, score files, searcher, everything but a detector's work
+    tracked       the same with Weights & Biases on, offline; the last line says what that delays a trial
     reuse         200 empty trials of a class trainable with reuse_actors=True, nothing stored
     documented    20 trials of a function trainable with OptunaSearch and Ray Tune's defaults
 """
@@ -34,8 +35,9 @@ class Times:
         return lambda *arguments: None
 
 
-def ours(folder: Path, trials: int) -> list[float]:
+def ours(folder: Path, trials: int, *, tracked: bool = False) -> list[float]:
     """Times at which rows were on disk."""
+    from orchestrator.callbacks.wandb import wandb_observer
     from orchestrator.engine import run
     from orchestrator.options import RunOptions
     from tests.fakes.sweeps import FAKES, plan_of
@@ -43,9 +45,16 @@ def ours(folder: Path, trials: int) -> list[float]:
     draws = f"few_shot.report_seeds={{first: 100, count: {trials}}}"
     plan, series = plan_of(folder, f'\n  empty: {{class: "{FAKES}:InstantNone"}}\n', [draws])
     times = Times()
-    run(plan, series, folder / "run", RunOptions(quiet=True), observers=[times], with_report=False)
+    tracker = wandb_observer(plan.spec.tracking.wandb.model_copy(update={"mode": "offline"}), folder / "run")
+    observers = [times, tracker] if tracked else [times]
+    run(plan, series, folder / "run", RunOptions(quiet=True), observers=observers, with_report=False)
     assert len(times.rows) == trials
     return times.rows
+
+
+def tracked(folder: Path, trials: int) -> list[float]:
+    """Times at which rows were on disk, Weights & Biases watching."""
+    return ours(folder, trials, tracked=True)
 
 
 def reuse(folder: Path, trials: int) -> list[float]:
@@ -107,12 +116,13 @@ def tuned(trainable, config, folder: Path, *, space=None, **checkpoints: bool) -
     return done
 
 
-def measured(name: str, function, trials: int) -> str:
+def measured(name: str, function, trials: int) -> tuple[str, float]:
+    """The line of the table, and the seconds a trial."""
     from ray import init, shutdown
 
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        if function is not ours:
+        if function not in {ours, tracked}:
             init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         try:
             times = function(Path(folder), trials)
@@ -121,7 +131,8 @@ def measured(name: str, function, trials: int) -> str:
     gaps = [after - before for before, after in itertools.pairwise(times)]
     hundred = gaps[-100:]
     last = f"{sum(hundred) / len(hundred):.4f}" if len(gaps) >= 120 else "-"
-    return f"{name:12} {trials:6} {times[0] - started:10.1f} {sum(gaps) / len(gaps):14.4f} {last:>15}"
+    mean = sum(gaps) / len(gaps)
+    return f"{name:12} {trials:6} {times[0] - started:10.1f} {mean:14.4f} {last:>15}", mean
 
 
 def main() -> None:
@@ -130,12 +141,19 @@ def main() -> None:
     trials = parser.parse_args().trials
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     print(f"{'what':12} {'trials':>6} {'first, s':>10} {'s a trial':>14} {'last 100, s':>15}")
+    seconds: dict[str, float] = {}
     for name, function, count in (
         ("ours", ours, trials),
+        ("tracked", tracked, trials),
         ("reuse", reuse, trials),
         ("documented", documented, min(DOCUMENTED, trials)),
     ):
-        print(measured(name, function, count), flush=True)
+        line, seconds[name] = measured(name, function, count)
+        print(line, flush=True)
+    delay = seconds["tracked"] - seconds["ours"]
+    print(
+        f"tracking delays a trial by {1000 * delay:.0f} ms ({seconds['tracked'] / seconds['ours']:.2f} times untracked)"
+    )
 
 
 if __name__ == "__main__":
