@@ -10,6 +10,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ EXIT_SECONDS = FINISH_SECONDS
 
 INTERRUPTED_SECONDS = 3.0
 """The same after Ctrl-C or SIGTERM: whoever stops a sweep wants it to stop."""
+
+PAUSE = 3.0
+"""Times that the thread rests for as long as a run took, while the sweep goes on: a core belongs to the trials."""
 
 _FIRST, _NEXT, _LATE, _LAST = range(4)
 """Order in the queue: the overview, trials of this start, trials that an earlier start left out, the end."""
@@ -86,9 +90,8 @@ class WandbObserver:
         self._open: dict[str, dict[int, Row]] = {}
         self._queue: queue.PriorityQueue[tuple[int, int, _Job]] = queue.PriorityQueue()
         self._numbers = itertools.count()
-        self._left = 0
         self._error: Exception | None = None
-        self._dropped = threading.Event()
+        self._finishing, self._dropped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="wandb")
 
     def on_start(self, plan: SweepPlan, rows: Sequence[Row] = ()) -> None:
@@ -134,6 +137,7 @@ class WandbObserver:
         for rows in self._earlier.values():
             self._hand_over(rows, _LATE)
         self._put(_LAST, None)
+        self._finishing.set()
         limit = min(EXIT_SECONDS, INTERRUPTED_SECONDS) if summary.interrupted else EXIT_SECONDS
         self._thread.join(limit)
         if self._thread.is_alive():
@@ -162,7 +166,9 @@ class WandbObserver:
                 job = self._queue.get()[2]
                 if job is None or self._dropped.is_set():
                     return
+                started = time.monotonic()
                 self._write(writer, job)
+                self._finishing.wait(PAUSE * (time.monotonic() - started))
         except Exception as err:  # this thread's part of the observer guard: `_raise_error` passes it on
             self._error = err
 
