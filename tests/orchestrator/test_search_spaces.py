@@ -77,8 +77,10 @@ def test_fewshot_spells_out_every_key(spec):
 
 
 @pytest.mark.parametrize("name", ["fewshot.yaml", "trainticket.yaml"])
-def test_the_main_jobs_run_every_detector(spec, name: str):
-    assert set(detector_names()) == set(spec(name).detectors)
+def test_the_main_jobs_run_a_dozen_detectors(spec, name: str):
+    """A newcomer's detector may join them, or wait in a sweep file of its own."""
+    assert set(spec(name).detectors) <= set(detector_names())
+    assert 12 <= len(spec(name).detectors)
 
 
 def test_trainticket_reads_its_table_beside_the_repository():
