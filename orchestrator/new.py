@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from orchestrator.errors import OrchestratorError, SpecError
 from orchestrator.estimate import Estimate, estimate
@@ -23,6 +22,7 @@ from orchestrator.resources import local_machine, plan_slots
 from orchestrator.spec import spec_from_text
 from trainables.data import load_source
 from trainables.data.inspection import Inspection, Suggestion, inspect_series
+from trainables.data.inspection.command import SIMULATED, settings_of
 from trainables.data.inspection.finding import SEVERITIES
 from trainables.errors import ProtocolError, TrainablesError
 from trainables.settings import DataSettings
@@ -31,8 +31,6 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 LONG_S = 3 * 3600.0
 """A first sweep should not take longer than a morning on this machine; with less effort if need be."""
-
-SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,10 @@ def new(
     incidents: Annotated[
         Path | None, typer.Option(help="CSV with start, end or duration, service, type; for a table without labels.")
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Reader of the data, where it is no table; trainables.data convert lists them."),
+    ] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA zone of times without an offset; default UTC.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="Sweep file to write; default: NAME.yaml, in search_spaces if there is one.")
@@ -64,11 +66,11 @@ def new(
     python -m orchestrator.new --data simulated
     """  # noqa: D301  (typer's mark for lines that stay as they are)
     try:
-        source = _source(data, incidents, timezone)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", source.source_name).strip("-._") or "sweep"
+        settings = settings_of(data, incidents, timezone, source)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", settings.source_name).strip("-._") or "sweep"
         target = output or _default(name)
         _refuse_existing(target)
-        inspection = inspect_series(load_source(source), source)
+        inspection = inspect_series(load_source(settings), settings)
         fitted = fit(name, inspection, target)
         _write(target, fitted.text)
     except (OrchestratorError, TrainablesError) as err:
@@ -120,6 +122,7 @@ def summary(target: Path, inspection: Inspection, fitted: Fitted) -> list[str]:
 def _arguments(data: DataSettings) -> str:
     """Return what the inspection has to be given for the same table."""
     words = [str(data.path or SIMULATED)]
+    words += ["--source", data.source] if data.source not in ("table", SIMULATED) else []
     words += ["--incidents", str(data.incidents)] if data.incidents else []
     words += ["--timezone", data.timezone] if data.timezone else []
     return shlex.join(words)
@@ -160,17 +163,6 @@ def _planned(text: str, suggestion: Suggestion, inspection: Inspection, target: 
     series = {source.source_name: suggestion.kept(inspection.series) for source in spec.sources}
     plan = make_plan(spec, series)
     return plan, estimate(plan, series, plan_slots(local_machine(), spec.resources))
-
-
-def _source(data: str, incidents: Path | None, timezone: str | None) -> DataSettings:
-    if data == SIMULATED:
-        if incidents is not None:
-            raise SpecError(["--incidents goes with a table; simulated telemetry has its labels"])
-        return DataSettings()
-    try:
-        return DataSettings(source="table", path=Path(data), incidents=incidents, timezone=timezone)
-    except ValidationError as err:
-        raise SpecError([f"--data {data}: {err.errors()[0]['msg']}"]) from err
 
 
 def _default(name: str) -> Path:

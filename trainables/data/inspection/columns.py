@@ -83,7 +83,7 @@ def repeated(view: View) -> Iterator[Finding]:
     yield Finding(
         "warning" if share >= MANY_DUPLICATES else "note",
         "repeated columns",
-        f"{number_of(len(spare), 'column')} of {len(names)} repeat others up to scale and offset, in "
+        f"Repeats of others up to scale and offset: {number_of(len(spare), 'column')} of {len(names)}, in "
         f"{number_of(len(groups), 'group')} (the largest of {len(groups[0])}): {examples}.",
         "Keep one of each: repeated columns count twice in every average over columns.",
         tuple(spare),

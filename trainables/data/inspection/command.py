@@ -2,19 +2,19 @@
 
 import json
 import sys
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from trainables.data.inspection.inspection import Inspection, inspect_series
 from trainables.data.inspection.stack import stack
 from trainables.data.inspection.text import print_inspection
-from trainables.data.readers import load_source
+from trainables.data.readers import READERS, load_source
 from trainables.errors import DataError, TrainablesError
-from trainables.settings import DataSettings
+from trainables.settings import DataSettings, SourceName
 
 SIMULATED = "simulated"
 
@@ -29,6 +29,9 @@ def inspect(
     incidents: Annotated[
         Path | None, typer.Option(help="CSV with start, end or duration, service, type; for a table without labels.")
     ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Reader of PATH, where it is no table; convert --help lists them.")
+    ] = None,
     timezone: Annotated[str | None, typer.Option(help="IANA zone of times without an offset; default UTC.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for NAME.inspection.json and NAME.inspection.html.")] = Path(),
 ) -> None:
@@ -42,7 +45,7 @@ def inspect(
     if not console.is_terminal:
         console.width = 200  # a file has no width: nothing is cut or wrapped there
     try:
-        inspection = inspect_paths(paths, incidents, timezone)
+        inspection = inspect_paths(paths, incidents, timezone, source)
         print_inspection(inspection, console)
         written = write(inspection, output)
     except TrainablesError as err:
@@ -51,7 +54,9 @@ def inspect(
     console.print(f"\nwritten: {', '.join(map(str, written))}", soft_wrap=True, highlight=False, markup=False)
 
 
-def inspect_paths(paths: list[str], incidents: Path | None, timezone: str | None) -> Inspection:
+def inspect_paths(
+    paths: list[str], incidents: Path | None = None, timezone: str | None = None, source: str | None = None
+) -> Inspection:
     """Return the audit of one table, or of several of one system together.
 
     Raises
@@ -61,7 +66,7 @@ def inspect_paths(paths: list[str], incidents: Path | None, timezone: str | None
     """
     if incidents is not None and len(paths) > 1:
         raise DataError("--incidents goes with one table; inspect them one by one, or join them first")
-    sources = [_source(path, incidents, timezone) for path in paths]
+    sources = [settings_of(path, incidents, timezone, source) for path in paths]
     return inspect_series(stack([load_source(source) for source in sources]), sources[0])
 
 
@@ -87,10 +92,21 @@ def write(inspection: Inspection, folder: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _source(path: str, incidents: Path | None, timezone: str | None) -> DataSettings:
-    if path == SIMULATED:
+def settings_of(path: str, incidents: Path | None, timezone: str | None, source: str | None) -> DataSettings:
+    """Return the settings of a source as the command line names it: `simulated`, or a path and its reader.
+
+    Raises
+    ------
+    DataError
+        An unknown reader; incidents for simulated telemetry.
+    """
+    if path == SIMULATED and source is None:
+        if incidents is not None:
+            raise DataError("--incidents goes with a table; simulated telemetry has its labels")
         return DataSettings()
-    try:
-        return DataSettings(source="table", path=Path(path), incidents=incidents, timezone=timezone)
-    except ValidationError as err:
-        raise DataError(f"{path}: {err.errors()[0]['msg']}") from err
+    name = source or "table"
+    if name not in READERS:
+        near = get_close_matches(name, READERS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise DataError(f"--source {name}: no such reader{hint or ';'} known: {', '.join(READERS)}")
+    return DataSettings(source=cast("SourceName", name), path=Path(path), incidents=incidents, timezone=timezone)

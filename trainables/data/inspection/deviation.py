@@ -22,7 +22,8 @@ SURROUNDINGS = 20
 """Half a surrounding is this many faults long: the level may wander, a fault may not pull it along."""
 LEAST_SURROUNDINGS = 60
 """Blocks."""
-MOST_BLOCKS = 60_000
+MOST_CELLS = 6_000_000
+"""Blocks times columns: bounds memory to about 250 MB; on large tables blocks grow, and short faults blur."""
 UNLABELLED_BLOCKS = 5_000
 """Blocks of a table without faults, whose length is not known."""
 TOP_SHARE = 0.05
@@ -75,7 +76,7 @@ class Blocks:
 def coarsen(series: LabelledSeries, clean: NDArray[np.bool_], event_rows: int, *, whole: bool) -> Blocks:
     """Return block averages: a sixth of a median fault each, more where the table would give too many."""
     size = max(1, event_rows // BLOCKS_A_FAULT) if event_rows else -(-len(series) // UNLABELLED_BLOCKS)
-    size = max(size, -(-len(series) // MOST_BLOCKS))
+    size = max(size, -(-len(series) * len(series.columns) // MOST_CELLS))
     starts = np.searchsorted(series.segment, np.arange(len(series.segments)))
     within = np.arange(len(series)) - starts[series.segment]
     start = np.flatnonzero(within % size == 0)

@@ -14,9 +14,6 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("severe", "warning", "note")
 SHOWN = 6
 """Names that a sentence lists before it says how many more there are."""
 
-NAMED = 8
-"""Up to as many columns are named one by one in the line for the sweep file."""
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:

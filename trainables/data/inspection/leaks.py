@@ -51,9 +51,9 @@ def separating_columns(view: View) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "drift tells the faults",
-            f"{number_of(len(names), 'column')} separate faulty rows from all normal ones, but not from those around "
-            "the "
-            f"faults: {listed(names)}. Such a column tells when the faults were, not what they are.",
+            "Enough to tell faulty rows from all normal ones, but not from those around the faults: "
+            f"{number_of(len(names), 'column')} ({listed(names)}). Such a column tells when the faults were, not what "
+            "they are.",
             "Leave it out, or compare within the time of the faults only.",
             names,
             yaml=drop_line(names),
@@ -65,8 +65,8 @@ def _alone(names: tuple[str, ...], faults: int) -> Finding:
     return Finding(
         "warning" if few else "severe",
         "separates the classes alone",
-        f"{number_of(len(names), 'column')} separate faulty from normal rows alone (area under the ROC curve "
-        f"{ALONE:g} or more): {listed(names)}.{few}",
+        "Alone enough to tell faulty from normal rows (area under the ROC curve "
+        f"{ALONE:g} or more): {number_of(len(names), 'column')} ({listed(names)}).{few}",
         "Find out how it is made: a label in disguise, an alert, or something measured after the fact must go. If it "
         "is "
         "an honest metric, an alert on it will do and no model is needed.",

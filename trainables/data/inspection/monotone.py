@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.inspection.finding import NAMED, Finding, drop_line, listed, number_of
+from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
 from trainables.data.inspection.view import View
 
 LEAST_STEPS = 50
@@ -48,8 +48,8 @@ def growing_columns(view: View) -> Iterator[Finding]:
         yield Finding(
             "severe",
             "clock",
-            f"{number_of(len(clocks), 'column')} grow with time in a straight line or hold times ({listed(clocks)}): a "
-            "clock, a row number or a sequence number. A detector that sees it can learn when the faults were.",
+            f"In a straight line with time, or holding times: {number_of(len(clocks), 'column')} ({listed(clocks)}). A "
+            "detector that sees a clock, a row number or a sequence number can learn when the faults were.",
             "Leave it out.",
             tuple(clocks),
             yaml=drop_line(clocks),
@@ -58,11 +58,11 @@ def growing_columns(view: View) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "counters",
-            f"{number_of(len(counters), 'column')} only grow, with {number_of(resets, 'reset')}: {listed(counters)}. "
+            f"Only growing, with {number_of(resets, 'reset')}: {number_of(len(counters), 'column')} ({listed(counters)}). "
             "A counter's level says how long a process has run; what matters is its rate.",
             "Turn counters into rates before you use the table, or leave them out.",
             tuple(counters),
-            yaml=drop_line(counters[: max(NAMED, len(counters))]),
+            yaml=drop_line(counters),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.inspection.finding import Finding, listed, moment, span
+from trainables.data.inspection.finding import Finding, listed, moment, quoted, span
 from trainables.data.inspection.ranking import chance_above
 from trainables.data.inspection.view import View
 
@@ -173,4 +173,4 @@ def _segments_line(view: View) -> str:
     everything = {re.sub(r"#\d+$", "", name) for name in series.segments}
     if not holding or holding == everything or len(holding) > MOST_GROUPS:
         return ""
-    return f"data: {{segments: [{', '.join(sorted(holding))}]}}"
+    return f"data: {{segments: [{', '.join(map(quoted, sorted(holding)))}]}}"

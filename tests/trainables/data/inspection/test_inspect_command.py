@@ -64,6 +64,8 @@ def test_a_table_without_labels_is_inspected_all_the_same(run, tmp_path):
     ("arguments", "said"),
     [
         (("absent.csv",), "absent.csv: no such file"),
+        (("a", "--source", "rcaevl"), "--source rcaevl: no such reader; did you mean rcaeval?"),
+        (("simulated", "--incidents", "i.csv"), "simulated telemetry has its labels"),
         (("a.csv", "b.csv", "--incidents", "i.csv"), "--incidents goes with one table"),
     ],
 )

@@ -1,15 +1,18 @@
 """Each pitfall, planted into a table that has none, is found; the table without it says next to nothing."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tests.fakes.telemetry_table import FAULT_ROWS, ROWS, clean_table, disturb
 from trainables.data.inspection.inspection import findings_of
 from trainables.data.inspection.stack import stack
 from trainables.data.inspection.view import View
 from trainables.data.readers import load_source
-from trainables.settings import DataSettings
+from trainables.settings import DataSettings, SplitSettings, ThresholdSettings
 
 
 @pytest.fixture
@@ -161,6 +164,16 @@ PLANTED = {
 }  # fmt: skip
 
 
+SECTIONS = {"data": DataSettings, "split": SplitSettings, "threshold": ThresholdSettings}
+
+
+def check_line(line):
+    """What a finding says to write into the sweep file is YAML that the sweep file takes."""
+    for key, value in (yaml.safe_load(line) or {}).items():
+        own = {"source": "table", "path": "table.csv"} if key == "data" else {}
+        SECTIONS[key].model_validate_json(json.dumps(value | own), strict=True)
+
+
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_planted_pitfall_is_found(inspected, kind):
     severity, plant, columns = PLANTED[kind]
@@ -170,6 +183,8 @@ def test_a_planted_pitfall_is_found(inspected, kind):
     assert severity == finding.severity
     if columns is not None:
         assert columns == tuple(sorted(finding.columns))
+    for entry in inspection:
+        check_line(entry.yaml)
 
 
 def test_a_hidden_fault_is_found_where_it_was_planted(inspected):
