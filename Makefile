@@ -20,7 +20,7 @@ help:
 	@echo "make test      install with the test tools, then run the whole test suite"
 	@echo "make install   make .venv and install everything"
 	@echo "make lint      ruff, mypy, codespell, validate-pyproject"
-	@echo "make bench     measure what the engine costs a trial"
+	@echo "make bench     measure what the engine costs a trial, and MOMENT a window"
 	@echo "make clean     remove caches and build products; .venv, data and runs stay"
 
 install: $(VENV)/.installed
@@ -40,6 +40,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_moment
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

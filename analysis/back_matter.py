@@ -65,6 +65,7 @@ def costs(found: Findings, folder: Path) -> Iterator[Section]:
             )  # fmt: skip
     columns = {"source": "source", "detector": "detector", "shots": "shots", "fit_seconds": "fit (s)",
                "threshold_seconds": "threshold (s)", "score_seconds": "score (s)",
+               "cache_saved_seconds": "spared by the cache (s)",
                "total_hours": "all draws (h)", "peak_host_mb": "peak memory (MB)",
                "peak_device_mb": "peak device memory (MB)", "trainable_parameters": "trainable parameters"}  # fmt: skip
     yield Section(

@@ -1,8 +1,11 @@
 """What tests of several packages need."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ["FEWSHOT_CACHE"] = "off"  # no frozen result in the user's folder; before a worker starts, which inherits it
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,12 +1,12 @@
-"""What frozen MOMENT weights compute, once per window and process.
+"""What frozen MOMENT weights compute, once per window, shared by trials and processes.
 
-On a CPU every window passes alone: its numbers cannot depend on its neighbours, which makes it safe to keep
-them, and one window of 88 channels already fills the processor's cache, so that larger batches are slower.
-On a GPU windows pass in batches of fixed memory and nothing is kept.
+On a CPU every window passes alone, its channels in one batch: its numbers cannot depend on its neighbours, which
+makes it safe to keep them (`_frozen_cache`), and one window of 88 channels already fills the processor's cache, so
+that larger batches are slower. On a GPU windows pass in batches of fixed memory and nothing is kept.
 """
 
 import hashlib
-from collections import OrderedDict
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 
 from trainables import backbones
+from trainables._frozen_cache import FORMAT, MemoryCache, Result, disk_cache, machine
 from trainables._moment import MomentBackbone, load, patch_count, window_normalised
 from trainables._moment_config import MomentConfig
 from trainables._moment_input import Normalise
-from trainables._torch import Precision, allocator_gb, autocast
+from trainables._served import Served
+from trainables._torch import Precision, allocator_gb, autocast, resolved_precision
 from trainables.errors import WeightsError
 from trainables.protocol import TrialResources
 
@@ -53,6 +55,8 @@ class WindowPass:
         Where, and in which floating point.
     batch
         Windows a pass.
+    served
+        Counts what was not computed.
     """
 
     identity: str
@@ -60,6 +64,7 @@ class WindowPass:
     device: torch.device
     precision: Precision
     batch: int
+    served: Served
 
     def each(self, sequences: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply a function of sequences [S, L] to windows [N, C, L]; give [N, C, ...] on the CPU, without gradient."""
@@ -83,20 +88,30 @@ def backbone_folder(name: str, resources: TrialResources) -> Path:
 
 
 def identity(folder: Path, init: Init, seed: int) -> str:
-    """Return what the weights are: the file and its state, or the seed of random ones.
+    """Return what the weights are: the hash of file and configuration, or of the latter and the seed of random ones.
 
     Raises
     ------
     WeightsError
-        The file is not on this machine.
+        A file is not on this machine.
     """
     if init == "random":
-        return f"random {seed} {folder}"
+        return f"random {seed} {_sha256(folder / backbones.CONFIG_FILE)}"
+    return f"{_sha256(folder / backbones.WEIGHTS_FILE)} {_sha256(folder / backbones.CONFIG_FILE)}"
+
+
+def _sha256(path: Path) -> str:
     try:
-        state = (folder / backbones.WEIGHTS_FILE).stat()
+        state = path.stat()
     except FileNotFoundError as err:
-        raise WeightsError(f"{folder} has no {backbones.WEIGHTS_FILE} on this machine") from err
-    return f"{folder.resolve()} {state.st_size} {state.st_mtime_ns}"
+        raise WeightsError(f"{path.parent} has no {path.name} on this machine") from err
+    return _sha256_of(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _sha256_of(path: Path, _size: int, _mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def frozen_backbone(folder: Path, device: torch.device, init: Init, seed: int) -> MomentBackbone:
@@ -109,7 +124,9 @@ def _frozen_backbone(folder: str, device: str, _identity: str, random_seed: int 
     return load(Path(folder), torch.device(device), random_seed=random_seed)
 
 
-def open_frozen(config: MomentConfig, resources: TrialResources, length: int) -> tuple[MomentBackbone, WindowPass]:
+def open_frozen(
+    config: MomentConfig, resources: TrialResources, length: int, served: Served
+) -> tuple[MomentBackbone, WindowPass]:
     """Return the frozen backbone of a detector's settings and how windows of a length pass through it.
 
     Raises
@@ -125,29 +142,43 @@ def open_frozen(config: MomentConfig, resources: TrialResources, length: int) ->
     patch_count(length, backbone)
     batch = 1 if resources.device == "cpu" else GPU_BATCH
     name = identity(folder, config.init, resources.seed)
-    return backbone, WindowPass(name, config.normalise, device, config.precision, batch)
+    precision = resolved_precision(config.precision, device)
+    return backbone, WindowPass(name, config.normalise, device, precision, batch, served)
 
 
 def kept(windows: Tensor, how: WindowPass, what: str, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """Compute window by window what this process has not computed before."""
+    """Compute window by window what nobody has computed before on a machine of this kind."""
     if how.device.type != "cpu":
         return how.each(windows, function)
-    prefix = f"{how.identity}|{how.normalise}|{how.precision}|{what}|{tuple(windows.shape[1:])}|".encode()
+    disk = disk_cache()
+    described = f"|{machine()}|{how.identity}|{how.normalise}|{how.precision}|{what}|{tuple(windows.shape[1:])}|"
+    prefix = hashlib.blake2b(FORMAT + described.encode(), digest_size=16)
     results = []
     for window in windows:
-        key = hashlib.blake2b(prefix + window.numpy().tobytes(), digest_size=16).digest()
-        value = _KEPT.get(key)
-        if value is None:
-            value = how.each(window[None], function)[0]
-            _KEPT.put(key, value)
-        results.append(value)
+        content = prefix.copy()
+        content.update(window.numpy().tobytes())
+        key = content.digest()
+        result = _KEPT.get(key)
+        if result is None:
+            result = disk.get(key) if disk is not None else None
+            if result is None:
+                started = time.perf_counter()
+                value = how.each(window[None], function)[0]
+                result = Result(value, time.perf_counter() - started, how.served.token)
+                if disk is not None:
+                    disk.put(key, result)
+            _KEPT.put(key, result)
+        if result.owner != how.served.token:
+            how.served.seconds += result.seconds
+        results.append(result.value)
     return torch.stack(results)
 
 
 def states(backbone: MomentBackbone, windows: Tensor, how: WindowPass, stop: int) -> Tensor:
     """Return the states [N, C, P, d] before block `stop`; embedded patches alone are cheaper to make than to keep."""
     if stop == 0:
-        return how.each(windows, backbone.tokens)
+        with torch.no_grad(), autocast(how.device, how.precision):
+            return backbone.tokens(how.prepared(windows)).view(*windows.shape[:2], -1, backbone.width)
     return kept(windows, how, f"states {stop}", lambda x: backbone.run(backbone.tokens(x), 0, stop))
 
 
@@ -160,39 +191,21 @@ def embeddings(backbone: MomentBackbone, windows: Tensor, how: WindowPass) -> Te
     return kept(windows, how, "embedding", last)
 
 
-def windows_a_pass(
+def training_pass(
     backbone: MomentBackbone, channels: int, length: int, trained_layers: int, resources: TrialResources
-) -> int:
-    """Return how many windows fit a training pass: a fixed number on a CPU, by memory on a GPU."""
+) -> tuple[int, bool]:
+    """Return how many windows fit a training pass, and whether activations must be recomputed for one to fit.
+
+    A fixed number on a CPU, by memory on a GPU. Recomputing costs a third more time: only where memory asks for it.
+    """
     if resources.device == "cpu" or resources.gpu_memory_gb is None:
-        return max(1, CPU_CHANNEL_WINDOWS // channels)
+        return max(1, CPU_CHANNEL_WINDOWS // channels), False
     free = GPU_SHARE * allocator_gb(resources.gpu_memory_gb) * 2**30 - backbone.weight_bytes()
-    return max(1, int(free // (channels * backbone.activation_bytes(length, trained_layers))))
+    for save_memory in (False, True):
+        each = channels * backbone.activation_bytes(length, trained_layers, save_memory=save_memory)
+        if free >= each:
+            return int(free // each), save_memory
+    return 1, True
 
 
-class _BoundedCache:
-    """Tensors by key; the least recently used leave when the bytes exceed the bound."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._values: OrderedDict[bytes, Tensor] = OrderedDict()
-
-    def get(self, key: bytes) -> Tensor | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: bytes, value: Tensor) -> None:
-        self._values[key] = value
-        self._bytes += value.nbytes
-        while self._bytes > self._most_bytes:
-            self._bytes -= self._values.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        self._values.clear()
-        self._bytes = 0
-
-
-_KEPT = _BoundedCache(CACHE_BYTES)
+_KEPT = MemoryCache(CACHE_BYTES)

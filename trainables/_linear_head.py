@@ -71,10 +71,10 @@ def class_names(head: LinearHead) -> tuple[str, ...]:
     return (NORMAL, *head.types)
 
 
-def class_weights(y: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Return weights [K] that make both classes count the same, with mean 1."""
-    counts = np.bincount(y, minlength=2)
-    return np.asarray(len(y) / (2 * counts[y]), dtype=np.float32)
+def class_weights(labels: NDArray[np.integer], classes: int = 2) -> NDArray[np.float32]:
+    """Return the weight of each class [classes] that makes all count the same, with mean 1 over labels [K]."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.asarray(len(labels) / (classes * np.maximum(counts, 1)), dtype=np.float32)
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""Fitting and running MOMENT with adapters and head; the torch half of `moment_lora`."""
+"""Fitting and running MOMENT with adapters and a linear head; the torch half of `moment_lora`'s `classify`."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,13 @@ from torch import Tensor
 
 from trainables import _frozen
 from trainables._linear_head import LinearHead, class_names, class_weights, fit_head
-from trainables._moment import LoraSettings, MomentBackbone, adapted_from, check_trainable, patch_count, twin
-from trainables._moment_config import parsed_targets
+from trainables._lora_training import Adapted, adapt, schedule_of, stopping_at
+from trainables._moment import MomentBackbone
 from trainables._moment_features import Features, fit_features, frozen_features
-from trainables._torch import Schedule, autocast, torch_session, train
+from trainables._served import Served
+from trainables._torch import autocast, torch_session, train
 from trainables.data.windows import LabelledWindows, Windows
+from trainables.held_out import held_out_share
 from trainables.moment_lora import MomentLoraConfig
 from trainables.protocol import TrialResources
 
@@ -36,6 +38,10 @@ class LoraModel:
         Windows of a forward pass in training.
     length
         Steps of the windows it was fitted on.
+    save_memory
+        Whether training recomputes activations.
+    steps
+        Training steps whose result was kept.
     """
 
     backbone: MomentBackbone
@@ -48,103 +54,151 @@ class LoraModel:
     micro_batch: int
     trainable_parameters: int
     length: int
+    save_memory: bool = False
+    steps: int = 0
 
     def outputs(self, windows: Windows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return log-odds of a fault [N] and scores of the types [N, types]."""
         sequences, beside = self.features.sequences(windows), self.features.beside(windows)
         with torch_session(self.resources), torch.no_grad():
-            parts = zip(torch.split(sequences, self.how.batch), torch.split(beside, self.how.batch), strict=True)
-            outputs = [self.forward(*part) for part in parts]
+            outputs = [
+                self.forward(sequences[part], beside[part])
+                for part in torch.split(torch.arange(len(windows)), self.how.batch)
+            ]
             alarm = torch.cat([output[0] for output in outputs])
             types = torch.cat([output[1] for output in outputs])
         return alarm.cpu().numpy().astype(np.float64), types.cpu().numpy().astype(np.float64)
 
     def forward(self, sequences: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-odds [n] and type scores [n, types] of sequences [n, C', L] and their context [n, F']."""
-        device = self.how.device
-        below = _frozen.states(self.backbone, sequences, self.how, self.first_layer)  # [n, C', P, d]
-        with autocast(device, self.how.precision):
-            states = below.flatten(0, 1).to(device)  # [n C', P, d]
-            last = self.backbone.run(states, self.first_layer, self.backbone.layers, last_only=True)
-            embedded = self.backbone.finish(last)[:, 0].view(*below.shape[:2], -1)  # [n, C', d]
-        features = self.features.joined(embedded, beside)
+        features = self.adapted_features(sequences, beside)
         alarm = (features * self.head["alarm.weight"]).sum(1) + self.head["alarm.bias"]
         if "types.weight" not in self.head:
-            return alarm, torch.zeros(len(below), len(self.names) - 1, device=device)
+            return alarm, torch.zeros(len(features), len(self.names) - 1, device=features.device)
         return alarm, features @ self.head["types.weight"] + self.head["types.bias"]
+
+    def adapted_features(self, sequences: Tensor, beside: Tensor) -> Tensor:
+        """Return features [n, F] of sequences [n, C', L] and their context [n, F']."""
+        below = _frozen.states(self.backbone, sequences, self.how, self.first_layer)  # [n, C', P, d]
+        states = below.flatten(0, 1).to(self.how.device)  # [n C', P, d]
+        if self.save_memory and torch.is_grad_enabled():
+            states.requires_grad_()  # re-entrant checkpoints pass no gradient on otherwise
+        with autocast(self.how.device, self.how.precision):
+            last = self.backbone.run(
+                states, self.first_layer, self.backbone.layers, last_only=True, save_memory=self.save_memory
+            )
+            embedded = self.backbone.finish(last)[:, 0].view(*below.shape[:2], -1)  # [n, C', d]
+        return self.features.joined(embedded, beside)
 
 
 def fit_lora(
-    config: MomentLoraConfig, resources: TrialResources, support: LabelledWindows, reference: Windows
+    config: MomentLoraConfig, resources: TrialResources, support: LabelledWindows, reference: Windows, served: Served
 ) -> LoraModel:
     """Fit head and adapters; see `MomentLora.fit`."""
     with torch_session(resources) as device:
-        frozen, how = _frozen.open_frozen(config, resources, support.length)
-        first = adapted_from(config.adapted_layers, frozen)
-        targets = parsed_targets(config.targets)
-        check_trainable(targets, patch_count(support.length, frozen))
+        frozen, how = _frozen.open_frozen(config, resources, support.length, served)
         features = fit_features(frozen, how, reference, context=config.context, keep=config.channels)
-        head = fit_head(frozen_features(frozen, how, features, support).numpy(), support, config.C)
+        parts = held_out_share(support, config.held_out, resources.seed) if config.held_out else None
+        shown = support if parts is None else support.take(parts[0])
+        head = fit_head(frozen_features(frozen, how, features, shown).numpy(), shown, config.C)
 
-        backbone = twin(frozen)
-        settings = LoraSettings(config.rank, config.alpha_ratio * config.rank, config.dropout, targets, first)
-        adapters = backbone.add_lora(settings)
-        tensors = _head_tensors(head, device)
-        parameters = adapters | {f"head.{name}": tensor for name, tensor in tensors.items()}
-        micro_batch = _frozen.windows_a_pass(
-            backbone, len(features.scaling.kept), support.length, backbone.layers - first, resources
-        )
+        adapted = adapt(config, resources, frozen, support.length, len(features.scaling.kept))
         model = LoraModel(
-            backbone,
-            tensors,
+            adapted.backbone,
+            _head_tensors(head, device),
             features,
             how,
             resources,
             class_names(head),
-            first,
-            min(micro_batch, config.batch, len(support)),
-            sum(tensor.numel() for tensor in parameters.values()),
+            adapted.first_layer,
+            min(adapted.micro_batch, config.batch, len(shown)),
+            0,
             support.length,
+            adapted.save_memory,
         )
-        _train(model, parameters, config, support)
+        model.steps = _train(model, adapted, config, shown, None if parts is None else support.take(parts[1]))
+        if parts is not None:
+            _refit_head(model, config, support, device)
+        model.trainable_parameters = sum(t.numel() for t in (*adapted.parameters.values(), *model.head.values()))
     return model
 
 
-def _train(model: LoraModel, parameters: dict[str, Tensor], config: MomentLoraConfig, support: LabelledWindows) -> None:
-    device = model.how.device
-    sequences, beside = model.features.sequences(support), model.features.beside(support)
-    y = torch.from_numpy(support.y.astype(np.float32)).to(device)
-    weight = torch.from_numpy(class_weights(support.y)).to(device)
-    kind = torch.from_numpy(np.searchsorted(model.names[1:], support.fault_type)).to(device)
-    kind = kind.clamp(max=len(model.names) - 2)  # of normal windows: never used
-
-    def losses(index: Tensor) -> Tensor:
-        alarm, types = model.forward(sequences[index], beside[index])
-        loss = weight[index] * F.binary_cross_entropy_with_logits(alarm, y[index], reduction="none")
-        if types.requires_grad:
-            loss = loss + y[index] * F.cross_entropy(types, kind[index], reduction="none")
-        return loss
+def _train(
+    model: LoraModel,
+    adapted: Adapted,
+    config: MomentLoraConfig,
+    shown: LabelledWindows,
+    held_out: LabelledWindows | None,
+) -> int:
+    """Train adapters and head; return the number of steps whose result was kept."""
+    losses = _Losses(model, shown, shown)
+    schedule = schedule_of(config, len(shown), model.micro_batch)
+    parameters = adapted.parameters | {f"head.{name}": tensor for name, tensor in model.head.items()}
 
     def penalty() -> Tensor:
         squares = [tensor.square().sum() for name, tensor in model.head.items() if name.endswith("weight")]
-        return torch.stack(squares).sum() / (2 * config.C * len(support))
+        return torch.stack(squares).sum() / (2 * config.C * len(shown))
 
-    passes = min(config.epochs * len(support), config.max_window_passes)
-    schedule = Schedule(config.learning_rate, max(passes, 2 * config.batch), config.batch, model.micro_batch)
-    model.backbone.adapted.train()  # only the adapters' dropout is affected: the blocks are computed without any
-    train(
-        parameters,
-        losses,
-        len(support),
-        schedule,
-        seed=model.resources.seed,
-        penalty=penalty,
-        late=[name for name in parameters if "lora_A" in name],
-    )
-    model.backbone.adapted.eval()
-    for tensor in parameters.values():
-        tensor.requires_grad_(False)
-        tensor.grad = None
+    stopping = None
+    if held_out is not None:
+        stopping = stopping_at(_Losses(model, held_out, shown), len(held_out), adapted, schedule)
+    with adapted.training():
+        return train(
+            parameters,
+            losses,
+            len(shown),
+            schedule,
+            seed=model.resources.seed,
+            penalty=penalty,
+            late=[name for name in parameters if "lora_A" in name],
+            stopping=stopping,
+        )
+
+
+class _Losses:
+    """Cross-entropy of fault or not, and of the fault type given a fault, both with balanced classes.
+
+    Parameters
+    ----------
+    model
+        Gives the outputs.
+    windows
+        Whose losses these are.
+    shown
+        What the model learns from, whose counts give the class weights; types that it lacks have no loss.
+    """
+
+    def __init__(self, model: LoraModel, windows: LabelledWindows, shown: LabelledWindows) -> None:
+        device = model.how.device
+        self._model = model
+        self._sequences, self._beside = model.features.sequences(windows), model.features.beside(windows)
+        self._y = torch.from_numpy(windows.y.astype(np.float32)).to(device)
+        self._weight = torch.from_numpy(class_weights(shown.y)[windows.y]).to(device)
+        types = np.asarray(model.names[1:], dtype=np.str_)
+        kind = np.minimum(np.searchsorted(types, windows.fault_type), len(types) - 1)
+        known = (windows.y == 1) & (types[kind] == windows.fault_type)
+        shown_kind = np.searchsorted(types, shown.fault_type[shown.y == 1])
+        self._kind = torch.from_numpy(kind).to(device)
+        weights = np.where(known, class_weights(shown_kind, len(types))[kind], 0)
+        self._type_weight = torch.from_numpy(weights.astype(np.float32)).to(device)
+
+    def __call__(self, index: Tensor) -> Tensor:
+        alarm, types = self._model.forward(self._sequences[index], self._beside[index])
+        loss = self._weight[index] * F.binary_cross_entropy_with_logits(alarm, self._y[index], reduction="none")
+        if types.shape[1] > 1:
+            loss = loss + self._type_weight[index] * F.cross_entropy(types, self._kind[index], reduction="none")
+        return loss
+
+
+def _refit_head(model: LoraModel, config: MomentLoraConfig, support: LabelledWindows, device: torch.device) -> None:
+    """Fit the head anew on the adapted features of all shots: those held out too have taught something then."""
+    sequences, beside = model.features.sequences(support), model.features.beside(support)
+    with torch.no_grad():
+        parts = torch.split(torch.arange(len(support)), model.how.batch)
+        features = torch.cat([model.adapted_features(sequences[part], beside[part]).cpu() for part in parts])
+    head = fit_head(features.numpy(), support, config.C)
+    model.head = {name: tensor.requires_grad_(False) for name, tensor in _head_tensors(head, device).items()}
+    model.names = class_names(head)
 
 
 def _head_tensors(head: LinearHead, device: torch.device) -> dict[str, Tensor]:

@@ -5,12 +5,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 
 from trainables import _frozen
 from trainables._lora import LoraModel
-from trainables._moment import adapted_from, load
+from trainables._lora_reconstruction import ReconstructionModel
+from trainables._moment import adapted_from, twin
+from trainables._reconstruction import fixed_masks
+from trainables._served import Served
 from trainables._torch import torch_session
 from trainables.backbones import PUBLISHED
 from trainables.moment_lora import MomentLoraConfig
@@ -20,48 +24,43 @@ from trainables.saving import read_state, write_state
 ADAPTER = "adapter"
 HEAD = "head.safetensors"
 
+SHARED = ("length", "micro_batch", "trainable_parameters", "steps")
+"""Facts of both kinds of models, by attribute."""
 
-def save_lora(model: LoraModel, config: MomentLoraConfig, folder: Path) -> None:
+
+def save_lora(model: LoraModel | ReconstructionModel, config: MomentLoraConfig, folder: Path) -> None:
     """Write an adapted model; the backbone itself is not copied."""
     adapter = folder / ADAPTER
     model.backbone.adapted.save_pretrained(adapter, save_embedding_layers=False)
     (adapter / "README.md").unlink()  # PEFT's empty form of a model card
     _name_base(adapter / "adapter_config.json", config.backbone)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.head.items()}, folder / HEAD)
-    state = {
-        "features": model.features,
-        "length": model.length,
-        "names": model.names,
-        "micro_batch": model.micro_batch,
-        "trainable_parameters": model.trainable_parameters,
-    }
-    write_state(folder, state, home=__name__)
+    own: tuple[str, ...] = ("features", "names") if isinstance(model, LoraModel) else ("scaling",)
+    write_state(folder, {name: getattr(model, name) for name in (*own, *SHARED)}, home=__name__)
 
 
-def load_lora(config: MomentLoraConfig, resources: TrialResources, folder: Path) -> LoraModel:
+def load_lora(
+    config: MomentLoraConfig, resources: TrialResources, folder: Path, served: Served
+) -> LoraModel | ReconstructionModel:
     """Return the model that `save_lora` wrote, on the backbone that the settings name."""
     from peft import PeftModel  # noqa: PLC0415  (seconds to import)
 
     state = read_state(folder, home=__name__)
     with torch_session(resources) as device:
-        frozen, how = _frozen.open_frozen(config, resources, state["length"])
-        weights = _frozen.backbone_folder(config.backbone, resources)
-        backbone = load(weights, device, random_seed=resources.seed if config.init == "random" else None)
+        frozen, how = _frozen.open_frozen(config, resources, state["length"], served)
+        backbone = twin(frozen)
         backbone.adapted = PeftModel.from_pretrained(backbone.module, folder / ADAPTER, torch_device=str(device))
         backbone.adapted.eval()
-    head = {name: tensor.to(device) for name, tensor in load_file(folder / HEAD).items()}
-    return LoraModel(
-        backbone,
-        head,
-        state["features"],
-        how,
-        resources,
-        state["names"],
-        adapted_from(config.adapted_layers, frozen),
-        state["micro_batch"],
-        state["trainable_parameters"],
-        state["length"],
-    )
+    given: dict[str, Any] = {
+        "backbone": backbone,
+        "head": {name: tensor.to(device) for name, tensor in load_file(folder / HEAD).items()},
+        "how": how,
+        "resources": resources,
+        "first_layer": adapted_from(config.adapted_layers, frozen),
+    }
+    if config.objective == "classify":
+        return LoraModel(**given, **state)
+    return ReconstructionModel(**given, **state, masks=fixed_masks("fixed", state["length"] // frozen.patch))
 
 
 def _name_base(path: Path, backbone: str) -> None:

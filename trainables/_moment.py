@@ -33,16 +33,18 @@ BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
-    """Low-rank adapters W + (alpha / rank) B A on some attention matrices of the last layers.
+    """Low-rank adapters W + scale B A on some matrices of the last layers.
 
     Attributes
     ----------
     rank, alpha, dropout
         As in PEFT.
     targets
-        Of "q", "k", "v", "o".
+        Of "q", "k", "v", "o" in attention and "wi_0", "wi_1", "wo" in the gated layer.
     first_layer
         Blocks from this one on are adapted.
+    rank_stabilised
+        scale = alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, arXiv 2312.03732).
     """
 
     rank: int
@@ -50,6 +52,12 @@ class LoraSettings:
     dropout: float
     targets: tuple[str, ...]
     first_layer: int
+    rank_stabilised: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What B A is multiplied with."""
+        return self.alpha / (self.rank**0.5 if self.rank_stabilised else self.rank)
 
 
 class MomentBackbone:
@@ -133,7 +141,8 @@ class MomentBackbone:
         DetectorError
             The rank is larger than an adapted matrix.
         """
-        smallest = min(self.width, self._inner)
+        other_side = {**dict.fromkeys("qkvo", self._inner), **dict.fromkeys(("wi_0", "wi_1", "wo"), self._ff)}
+        smallest = min(self.width, *(other_side[name] for name in settings.targets))
         if settings.rank > smallest:
             raise DetectorError(f"rank {settings.rank} is larger than the adapted matrices, {smallest} at most")
         from peft import LoraConfig, get_peft_model  # noqa: PLC0415  (seconds to import, only adapters need it)
@@ -143,7 +152,8 @@ class MomentBackbone:
             r=settings.rank,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
-            target_modules=rf"encoder\.block\.({layers})\.layer\.0\.SelfAttention\.({'|'.join(settings.targets)})",
+            target_modules=rf"encoder\.block\.({layers})\.layer\.\d\.\w+\.({'|'.join(settings.targets)})",
+            use_rslora=settings.rank_stabilised,
             bias="none",
         )
         self.adapted = get_peft_model(self.module, lora)

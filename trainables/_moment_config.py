@@ -1,6 +1,7 @@
 """Settings that the MOMENT detectors share. Free of torch: a sweep file is checked against them."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -22,8 +23,9 @@ def _not_fp16(value: object) -> object:
     return value
 
 
+Masking = Literal["none", "last_patch", "fixed"]
 Channels = Annotated[Literal["all"] | Annotated[int, Field(ge=1)], BeforeValidator(_keep)]
-PrecisionName = Annotated[Literal["fp32", "bf16"], BeforeValidator(_not_fp16)]
+PrecisionName = Annotated[Literal["auto", "fp32", "bf16"], BeforeValidator(_not_fp16)]
 
 
 class MomentConfig(DetectorConfig):
@@ -41,7 +43,7 @@ class MomentConfig(DetectorConfig):
     channels
         `all`, or how many go through the backbone: those whose level moves most between reference windows.
     precision
-        Floating point of the backbone: fp32, or bf16 where the processor or card is faster with it.
+        Floating point of the backbone: fp32; bf16; or `auto`, bf16 where the processor or card computes in it.
     """
 
     backbone: Annotated[str, Field(min_length=1)] = "bundled"
@@ -67,8 +69,14 @@ class MomentHeadConfig(MomentConfig):
     C: Annotated[float, Field(gt=0, le=1e6)] = 1.0
 
 
+TARGETS = ("q", "k", "v", "o", "wi_0", "wi_1", "wo")
+"""Matrices that can be adapted: of attention, then of the gated feed-forward layer; T5's names."""
+
+_ALIASES = {"query": "q", "key": "k", "value": "v", "output": "o", "out": "o"}
+
+
 def parsed_targets(text: str) -> tuple[str, ...]:
-    """Return the attention matrices named in "q,v".
+    """Return the matrices named in "q,v".
 
     Raises
     ------
@@ -76,6 +84,16 @@ def parsed_targets(text: str) -> tuple[str, ...]:
         An unknown or repeated name, or none.
     """
     names = tuple(part.strip() for part in text.split(","))
-    if not set(names) <= set("qkvo") or len(set(names)) < len(names):
-        raise DetectorError(f"targets must be some of q, k, v, o, separated by commas, each once; got {text!r}")
+    for name in names:
+        if name not in TARGETS:
+            raise DetectorError(f"targets: unknown matrix {name!r}{_nearest(name)}; known: {', '.join(TARGETS)}")
+    if len(set(names)) < len(names):
+        raise DetectorError(f"targets: each matrix once; got {text!r}")
     return names
+
+
+def _nearest(name: str) -> str:
+    """Return ", did you mean ...?" for T5's name of a matrix that goes by others elsewhere (q_proj, query, Wo)."""
+    plain = name.lower().removesuffix("_proj")
+    found = [_ALIASES[plain]] if plain in _ALIASES else get_close_matches(plain, TARGETS, n=1, cutoff=0.5)
+    return f", did you mean {found[0]}?" if found else ""

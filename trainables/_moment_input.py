@@ -36,21 +36,37 @@ class InputScaling:
         m and s.
     kept : int64 [C']
         Channels that go through the backbone, increasing.
+    kept_channels
+        Which and why, as in `FitFacts`; None if all are kept.
     """
 
     normalise: Normalise
     centre: NDArray[np.float64]
     spread: NDArray[np.float64]
     kept: NDArray[np.int64]
+    kept_channels: str | None = None
 
     def sequences(self, windows: Windows) -> NDArray[np.float32]:
-        """Return [N, C', L]."""
+        """Return [N, C', L].
+
+        Raises
+        ------
+        DetectorError
+            A value is NaN or infinite.
+        """
         if not len(windows):
             return np.empty((0, len(self.kept), windows.length), dtype=np.float32)
         if self.normalise == "window":
-            return windows.x[:, self.kept]
-        scaled = [((x - self.centre) / self.spread)[:, :, self.kept] for x in squashed(windows)]  # [n, L, C']
-        return np.ascontiguousarray(np.concatenate(scaled).transpose(0, 2, 1), dtype=np.float32)  # [N, C', L]
+            found = windows.x[:, self.kept]
+        else:
+            centre, spread = self.centre[self.kept], self.spread[self.kept]
+            scaled = [(x[:, :, self.kept] - centre) / spread for x in squashed(windows)]  # [n, L, C']
+            found = np.ascontiguousarray(np.concatenate(scaled).transpose(0, 2, 1), dtype=np.float32)  # [N, C', L]
+        if not np.isfinite(found).all():
+            bad = np.unique(np.nonzero(~np.isfinite(found))[1])
+            names = ", ".join(windows.columns[channel] for channel in self.kept[bad][:4])
+            raise DetectorError(f"values that are NaN or infinite in {len(bad)} channels ({names}); fill them first")
+        return found
 
 
 def fit_scaling(reference: Windows, normalise: Normalise, keep: int | Literal["all"]) -> InputScaling:
@@ -65,21 +81,29 @@ def fit_scaling(reference: Windows, normalise: Normalise, keep: int | Literal["a
         raise DetectorError("the reference has no window")
     rows = np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
     centre, spread = standardisation(rows)
-    return InputScaling(normalise, centre, spread, _channels(reference, keep))
+    return InputScaling(normalise, centre, spread, *_channels(reference, keep))
 
 
-def _channels(reference: Windows, keep: int | Literal["all"]) -> NDArray[np.int64]:
+def worst_channels(errors: NDArray[np.floating], count: int) -> NDArray[np.float64]:
+    """Return the mean of each window's largest errors [N] of errors [N, C']; all of them if there are fewer."""
+    most = min(count, errors.shape[1])
+    return np.asarray(np.sort(errors.astype(np.float64), axis=1)[:, -most:].mean(axis=1))
+
+
+def _channels(reference: Windows, keep: int | Literal["all"]) -> tuple[NDArray[np.int64], str | None]:
     """Choose the channels whose level moves most between windows, in units of their noise within windows.
 
     Sustained shifts are what detectors look for, so a channel that has never shown one on the reference
     (faults are in it, unlabelled) has the least to tell. Context features cover all channels in any case.
+    Return the channels and their measures as text, the largest first.
     """
     if keep == "all" or keep >= reference.channels:
-        return np.arange(reference.channels)
+        return np.arange(reference.channels), None
     parts = window_features(reference).reshape(len(reference), -1, reference.channels)  # [R, features, C]
     between, within = parts[:, 0].std(axis=0), parts[:, 2].mean(axis=0)
-    order = np.argsort(-(between / np.maximum(within, 1e-9)), kind="stable")
-    return np.sort(order[:keep])
+    measure = between / np.maximum(within, 1e-9)
+    order = np.argsort(-measure, kind="stable")[:keep]
+    return np.sort(order), "; ".join(f"{reference.columns[channel]}={measure[channel]:.3g}" for channel in order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from trainables.errors import NonFiniteError, UntrainedError
 from trainables.protocol import TrialResources
 
 Precision = Literal["fp32", "bf16"]
+"""What is computed in; settings also know `auto`."""
 
 CONTEXT_RESERVE_GB = 0.75
 """Memory that CUDA context, kernels and workspaces take beside torch's allocator [order of magnitude; G-A07]."""
@@ -57,6 +58,16 @@ def allocator_gb(cap_gb: float) -> float:
     return max(cap_gb - CONTEXT_RESERVE_GB, 0.5 * cap_gb)
 
 
+def resolved_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """Return what `auto` means here: bf16 where the card or the processor has instructions for it, else fp32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    abilities = torch.cpu.get_capabilities()  # avx512_bf16, amx_bf16; on ARM: bf16
+    return "bf16" if any(name.endswith("bf16") and has for name, has in abilities.items()) else "fp32"
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """Return the context in which bf16 is used where it is safe, or one that does nothing for fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
@@ -90,6 +101,25 @@ class Schedule:
     clip: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """When to stop: the parameters with the lowest loss on held-out examples are kept, those before training too.
+
+    Attributes
+    ----------
+    loss
+        Of the held-out examples, from the parameters as they are.
+    every
+        Steps between two looks.
+    patience
+        Looks without a new lowest loss after which training ends.
+    """
+
+    loss: Callable[[], float]
+    every: int
+    patience: int
+
+
 def train(
     parameters: Mapping[str, Tensor],
     losses: Callable[[Tensor], Tensor],
@@ -99,8 +129,9 @@ def train(
     seed: int,
     penalty: Callable[[], Tensor] | None = None,
     late: Collection[str] = (),
+    stopping: EarlyStopping | None = None,
 ) -> int:
-    """Minimise the mean loss of `count` examples; return the number of steps taken.
+    """Minimise the mean loss of `count` examples; return the number of steps whose result was kept.
 
     Parameters
     ----------
@@ -116,6 +147,8 @@ def train(
         Added once a step (a regulariser).
     late
         Names that may have a zero gradient at the first step (LoRA's A, while B is zero).
+    stopping
+        Ends training early; None takes all steps and keeps the last.
 
     Raises
     ------
@@ -130,26 +163,77 @@ def train(
     batches = torch.split(example_order(count, schedule.passes, seed), schedule.batch)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, len(batches)))
     waiting = set(parameters)
+    best = None if stopping is None else _Best(parameters, stopping)
     for step, batch in enumerate(batches):
         optimiser.zero_grad(set_to_none=True)
-        total = 0.0
-        for part in torch.split(batch, schedule.micro_batch):
-            loss = losses(part).sum() / len(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        if penalty is not None:
-            extra = penalty()
-            extra.backward()  # type: ignore[no-untyped-call]
-            total += extra.item()
+        where = f"at step {step + 1} of {len(batches)}"
+        total = _backward(batch, losses, penalty, schedule.micro_batch)
         if not math.isfinite(total):
-            raise NonFiniteError(f"loss is {total} at step {step + 1} of {len(batches)}")
+            raise NonFiniteError(f"loss is {total} {where}")
         waiting = _still_without_gradient(parameters, waiting, step, late)
         norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), schedule.clip).item()
         if not math.isfinite(norm):
-            raise NonFiniteError(f"the gradient's norm is {norm} at step {step + 1} of {len(batches)}")
+            raise NonFiniteError(f"the gradient's norm is {norm} {where}")
         optimiser.step()
         rate.step()
-    return len(batches)
+        if best is not None and best.ends(step + 1, last=step + 1 == len(batches)):
+            break
+    return len(batches) if best is None else best.restore()
+
+
+def _backward(
+    batch: Tensor, losses: Callable[[Tensor], Tensor], penalty: Callable[[], Tensor] | None, micro_batch: int
+) -> float:
+    """Add up the gradient of one step over micro-batches; return the step's objective."""
+    total = 0.0
+    for part in torch.split(batch, micro_batch):
+        loss = losses(part).sum() / len(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    if penalty is not None:
+        extra = penalty()
+        extra.backward()  # type: ignore[no-untyped-call]
+        total += extra.item()
+    return total
+
+
+class _Best:
+    """The parameters with the lowest held-out loss so far."""
+
+    def __init__(self, parameters: Mapping[str, Tensor], stopping: EarlyStopping) -> None:
+        self._parameters = parameters
+        self._stopping = stopping
+        self._without_gain = 0
+        self._keep(0, self._loss(0))
+
+    def ends(self, step: int, *, last: bool) -> bool:
+        """Look at the held-out loss if it is time to; return True if training should end."""
+        if step % self._stopping.every and not last:
+            return False
+        loss = self._loss(step)
+        if loss < self._lowest:
+            self._keep(step, loss)
+            self._without_gain = 0
+        else:
+            self._without_gain += 1
+        return self._without_gain >= self._stopping.patience
+
+    def restore(self) -> int:
+        """Put the best parameters back; return the step they are of."""
+        with torch.no_grad():
+            for name, tensor in self._parameters.items():
+                tensor.copy_(self._values[name])
+        return self._step
+
+    def _keep(self, step: int, loss: float) -> None:
+        self._step, self._lowest = step, loss
+        self._values = {name: tensor.detach().clone() for name, tensor in self._parameters.items()}
+
+    def _loss(self, step: int) -> float:
+        loss = self._stopping.loss()
+        if not math.isfinite(loss):
+            raise NonFiniteError(f"the held-out loss is {loss} after step {step}")
+        return loss
 
 
 def example_order(count: int, passes: int, seed: int) -> Tensor:

@@ -102,6 +102,9 @@ def _run(
         micro_batch=facts.micro_batch,
         trainable_parameters=facts.trainable_parameters,
         effective_scale=facts.effective_scale,
+        training_steps=facts.training_steps,
+        cache_saved_seconds=facts.cache_saved_seconds,
+        kept_channels=facts.kept_channels,
     )
     return outcome, detector
 

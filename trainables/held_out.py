@@ -77,6 +77,40 @@ def held_out_scores(build: Callable[[], Detector], support: LabelledWindows, ref
     return HeldOutScores(on_support, on_reference)
 
 
+def held_out_share(
+    support: LabelledWindows, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Divide a support set into windows to learn from and windows to stop by; None if it is too small for that.
+
+    Whole faults and whole neighbourhoods go to one side. Each class that the support set has keeps two groups
+    or more on both sides.
+
+    Parameters
+    ----------
+    support
+        Labelled windows [K].
+    share
+        Of the groups of each class that are held out, in (0, 1).
+    seed
+        Of the choice.
+
+    Returns
+    -------
+    tuple of int64 arrays
+        Positions in the support set, increasing: learned from, held out.
+    """
+    groups = _groups(support)
+    rng = np.random.default_rng(seed)
+    chosen: list[NDArray[np.int64]] = []
+    for first, last in ((0, groups.faults), (groups.faults, len(groups.first_end))):
+        count = max(2, round(share * (last - first)))
+        if last > first and last - first - count < 2:
+            return None
+        chosen.append(first + rng.permutation(last - first)[:count])
+    held = np.isin(groups.of_window, np.concatenate(chosen))
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
 def checked_scores(detector: Detector, windows: Windows) -> NDArray[np.float32]:
     """Return scores [N], rounded to the precision of the score file.
 

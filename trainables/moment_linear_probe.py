@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables._moment_config import MomentHeadConfig
+from trainables._served import Served
 from trainables._support import require_both_classes
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.protocol import DetectorConfig, FitFacts, Labels, TrialResources
@@ -28,6 +29,7 @@ class MomentLinearProbe:
     def __init__(self, config: MomentHeadConfig, resources: TrialResources) -> None:
         self.config = config
         self.resources = resources
+        self.served_ = Served()
 
     def fit(self, support: LabelledWindows, reference: Windows) -> Self:
         """Fit the head on the support set.
@@ -70,7 +72,11 @@ class MomentLinearProbe:
     @property
     def facts(self) -> FitFacts:
         """Weights and bias of the model that gives the score."""
-        return FitFacts(trainable_parameters=self.head_.alarm_weight.size + 1)
+        return FitFacts(
+            trainable_parameters=self.head_.alarm_weight.size + 1,
+            cache_saved_seconds=self.served_.seconds,
+            kept_channels=self.features_.scaling.kept_channels,
+        )
 
     def _features(self, windows: Windows) -> NDArray[np.float32]:
         from trainables._moment_features import frozen_features  # noqa: PLC0415
@@ -84,4 +90,4 @@ class MomentLinearProbe:
     def _backbone(self, length: int) -> "tuple[MomentBackbone, WindowPass]":
         from trainables._frozen import open_frozen  # noqa: PLC0415
 
-        return open_frozen(self.config, self.resources, length)
+        return open_frozen(self.config, self.resources, length, self.served_)

@@ -1,13 +1,15 @@
-"""MOMENT adapted to a few labelled windows by low-rank adapters (LoRA) and a linear head."""
+"""MOMENT adapted to a few labelled windows by low-rank adapters (LoRA)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from trainables._moment_config import MomentHeadConfig, parsed_targets
+from trainables._moment_input import worst_channels
+from trainables._served import Served
 from trainables._support import require_both_classes
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import DetectorError
@@ -15,6 +17,7 @@ from trainables.protocol import DetectorConfig, FitFacts, Labels, TrialResources
 
 if TYPE_CHECKING:
     from trainables._lora import LoraModel
+    from trainables._lora_reconstruction import ReconstructionModel
 
 
 class MomentLoraConfig(MomentHeadConfig):
@@ -24,8 +27,9 @@ class MomentLoraConfig(MomentHeadConfig):
     ----------
     rank
         Of the adapters.
-    alpha_ratio
-        alpha = alpha_ratio x rank, so the update's scale alpha / rank does not change with the rank.
+    alpha_ratio, rank_stabilised
+        By default alpha = alpha_ratio x rank, so the scale of the update, alpha / rank = alpha_ratio, does not
+        change with the rank. `rank_stabilised`: alpha = alpha_ratio and the scale is alpha / sqrt(rank).
     learning_rate
         Peak of AdamW's rate, for adapters and head.
     epochs
@@ -37,11 +41,18 @@ class MomentLoraConfig(MomentHeadConfig):
     dropout
         On the input of the adapters.
     targets
-        Adapted attention matrices, of q, k, v, o.
+        Adapted matrices, separated by commas: q, k, v, o of attention, wi_0, wi_1, wo of the gated layer.
     adapted_layers
         `all`, or how many of the last ones. The layers before them are frozen and computed once per window.
     objective
-        `classify`: cross-entropy of fault or not, and of the fault type given a fault.
+        `classify`: cross-entropy of fault or not, and of the fault type given a fault, classes balanced.
+        `reconstruct`: mean squared error of hidden patches of the normal shots alone; the score is that of zero-shot
+        with `masking: fixed`, and no fault is named.
+    held_out
+        Share of the shots (whole faults and stretches, of each class) that training is stopped by; 0 is none.
+        With fewer than four faults or four normal stretches nothing is held out.
+    top_channels
+        For `reconstruct`: channels with the largest error whose mean is the score.
     """
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 8
@@ -53,7 +64,20 @@ class MomentLoraConfig(MomentHeadConfig):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: str = "q,v"
     adapted_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
-    objective: Literal["classify"] = "classify"
+    objective: Literal["classify", "reconstruct"] = "classify"
+    rank_stabilised: bool = False
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    top_channels: Annotated[int, Field(ge=1, le=10_000)] = 3
+
+    @property
+    def alpha(self) -> float:
+        """PEFT's lora_alpha."""
+        return self.alpha_ratio if self.rank_stabilised else self.alpha_ratio * self.rank
+
+    @property
+    def effective_scale(self) -> float:
+        """What B A is multiplied with: alpha / rank, or alpha / sqrt(rank)."""
+        return self.alpha / (self.rank**0.5 if self.rank_stabilised else self.rank)
 
     @field_validator("targets")
     @classmethod
@@ -65,11 +89,13 @@ class MomentLoraConfig(MomentHeadConfig):
 
 
 class MomentLora:
-    """LoRA on MOMENT's attention and a linear head on embeddings of every channel, level and spread.
+    """LoRA on MOMENT, with a linear head on embeddings, level and spread, or with its reconstruction head.
 
-    The head starts as `moment_linear_probe` would end (linear probing, then fine-tuning: A. Kumar et al.,
-    ICLR 2022), so that few steps suffice and adapters start from gradients that mean something. The frozen
-    weights stay in eval mode; the head keeps the probe's quadratic penalty.
+    `classify` starts where `moment_linear_probe` would end (linear probing, then fine-tuning: A. Kumar et al.,
+    ICLR 2022), so that few steps suffice and adapters start from gradients that mean something; it keeps the probe's
+    quadratic penalty. Training keeps the adapters with the lowest loss on held-out shots, those before the first
+    step too; then the head is fitted anew on the adapted features of all shots. Adapters that help nothing are
+    thus left out, and what remains is the probe. The frozen weights stay in eval mode.
     """
 
     labels: ClassVar[Labels] = "all"
@@ -78,6 +104,7 @@ class MomentLora:
     def __init__(self, config: MomentLoraConfig, resources: TrialResources) -> None:
         self.config = config
         self.resources = resources
+        self.served_ = Served()
 
     def fit(self, support: LabelledWindows, reference: Windows) -> Self:
         """Fit head and adapters on the support set.
@@ -85,40 +112,67 @@ class MomentLora:
         Raises
         ------
         DetectorError
-            The support set has one class only, or rank, layers or window do not fit the backbone.
+            The support set has one class only (for `reconstruct`: no normal window), or rank, layers or window do
+            not fit the backbone.
         UntrainedError, NonFiniteError
             A tensor received no gradient, or the loss left the finite numbers.
         WeightsError, MissingPackageError
             The backbone cannot be loaded.
         """
-        require_both_classes(support)
-        from trainables._lora import fit_lora  # noqa: PLC0415  (torch is slow to import)
+        self.model_: LoraModel | ReconstructionModel
+        if self.config.objective == "reconstruct":
+            normal = support.take(support.y == 0)
+            if not len(normal):
+                raise DetectorError("objective reconstruct learns from normal windows; this support set has none")
+            from trainables._lora_reconstruction import fit_reconstruction  # noqa: PLC0415  (torch is slow to import)
 
-        self.model_: LoraModel = fit_lora(self.config, self.resources, support, reference)
+            self.model_ = fit_reconstruction(self.config, self.resources, normal, reference, self.served_)
+            return self
+        require_both_classes(support)
+        from trainables._lora import fit_lora  # noqa: PLC0415
+
+        self.model_ = fit_lora(self.config, self.resources, support, reference, self.served_)
         return self
 
     def score(self, windows: Windows) -> NDArray[np.float64]:
-        """Return the log-odds of a fault [N]."""
-        return self.model_.outputs(windows)[0] if len(windows) else np.empty(0)
+        """Return scores [N]: the log-odds of a fault, or reconstruction errors, 0 or more."""
+        if not len(windows):
+            return np.empty(0)
+        if self.config.objective == "reconstruct":
+            return worst_channels(self._reconstruction.errors(windows), self.config.top_channels)
+        return self._classifier.outputs(windows)[0]
 
     @property
     def fault_types(self) -> tuple[str, ...]:
-        """`normal`, then the fault types seen, sorted."""
-        return self.model_.names
+        """`normal`, then the fault types seen, sorted; nothing for `reconstruct`."""
+        return () if self.config.objective == "reconstruct" else self._classifier.names
 
     def classify(self, windows: Windows) -> NDArray[np.float64]:
-        """Return probabilities [N, types]."""
+        """Return probabilities [N, types].
+
+        Raises
+        ------
+        DetectorError
+            The objective is `reconstruct`.
+        """
+        if self.config.objective == "reconstruct":
+            raise DetectorError("objective reconstruct names no fault; use classify")
         from trainables._linear_head import type_probabilities  # noqa: PLC0415
 
-        return type_probabilities(*self.model_.outputs(windows))
+        return type_probabilities(*self._classifier.outputs(windows))
 
     @property
     def facts(self) -> FitFacts:
-        """Adapter and head tensors, windows of a forward pass in training, and alpha / rank."""
+        """What was trained, in what steps and scale, and what the cache spared."""
+        model = self.model_
+        scaling = self._reconstruction.scaling if self.fault_types == () else self._classifier.features.scaling
         return FitFacts(
-            trainable_parameters=self.model_.trainable_parameters,
-            micro_batch=self.model_.micro_batch,
-            effective_scale=self.config.alpha_ratio,
+            trainable_parameters=model.trainable_parameters,
+            micro_batch=model.micro_batch,
+            effective_scale=self.config.effective_scale,
+            training_steps=model.steps,
+            cache_saved_seconds=self.served_.seconds,
+            kept_channels=scaling.kept_channels,
         )
 
     def save(self, folder: Path) -> None:
@@ -139,5 +193,13 @@ class MomentLora:
         from trainables._lora_files import load_lora  # noqa: PLC0415
 
         detector = cls(config, resources)
-        detector.model_ = load_lora(config, resources, folder)
+        detector.model_ = load_lora(config, resources, folder, detector.served_)
         return detector
+
+    @property
+    def _classifier(self) -> "LoraModel":
+        return cast("LoraModel", self.model_)
+
+    @property
+    def _reconstruction(self) -> "ReconstructionModel":
+        return cast("ReconstructionModel", self.model_)

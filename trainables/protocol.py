@@ -52,11 +52,30 @@ class TrialResources:
 
 @dataclass(frozen=True, slots=True)
 class FitFacts:
-    """What fitting did, for the row; filled by detectors that have something to say."""
+    """What fitting and scoring did, for the row; filled by detectors that have something to say.
+
+    Attributes
+    ----------
+    trainable_parameters
+        Numbers that were fitted.
+    micro_batch
+        Windows of a forward pass in training.
+    effective_scale
+        What the adapters' product B A is multiplied with.
+    training_steps
+        Steps whose result was kept; 0 if held-out windows liked the start best.
+    cache_saved_seconds
+        What results that came from a cache took when they were computed: add them to know what the work costs.
+    kept_channels
+        "name=measure" of the channels that were kept, the first reason first; None if all were.
+    """
 
     trainable_parameters: int | None = None
     micro_batch: int | None = None
     effective_scale: float | None = None
+    training_steps: int | None = None
+    cache_saved_seconds: float | None = None
+    kept_channels: str | None = None
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ from zipfile import ZIP_DEFLATED
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables._served import Served
 from trainables.data.series import LabelledSeries
 from trainables.data.windows import Windows
 from trainables.errors import SavingError
@@ -232,8 +233,8 @@ class _Reader:
             raise SavingError(f"{self.folder / name}: not loaded: {err}") from err
 
 
-_GIVEN = (DetectorConfig, TrialResources)
-"""What the constructor is given again instead of being saved."""
+_GIVEN = (DetectorConfig, TrialResources, Served)
+"""What the constructor is given again, or makes anew, instead of being saved."""
 
 
 def _is_near(module: str, home: str) -> bool:

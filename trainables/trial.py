@@ -125,4 +125,7 @@ class TrialOutcome:
     micro_batch: int | None = None
     trainable_parameters: int | None = None
     effective_scale: float | None = None
+    training_steps: int | None = None
+    cache_saved_seconds: float | None = None
+    kept_channels: str | None = None
     winner: SavedWinner | None = None

@@ -5,7 +5,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from trainables.data.windows import LabelledWindows, Windows
-from trainables.held_out import held_out_scores, why_not_held_out
+from trainables.held_out import _groups, held_out_scores, held_out_share, why_not_held_out
 from trainables.settings import ThresholdSettings
 from trainables.thresholds import choose_threshold
 
@@ -126,3 +126,27 @@ def test_a_quantile_out_of_fold_alarms_as_often_on_new_telemetry_and_in_sample_h
 def telemetry_ends(rng: np.random.Generator) -> tuple:
     table, event = telemetry(rng)
     return table, np.arange(20, 1200, 3), event
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_training_stops_by_shares_no_fault_and_no_neighbourhood_with_what_it_learns_from(seed):
+    table, event = telemetry(np.random.default_rng(seed))
+    support = windows_of(table, np.arange(20, 1200, 11), event)
+    parts = held_out_share(support, 0.3, seed)
+    assert parts is not None
+    learned, held = parts
+    assert list(range(len(support))) == sorted([*learned, *held])
+    of_window = _groups(support).of_window
+    assert set() == set(of_window[learned]) & set(of_window[held])
+    for part in parts:
+        assert {0, 1} == set(support.y[part].tolist())
+    assert not np.array_equal(held, held_out_share(support, 0.3, seed + 1)[1])
+
+
+@pytest.mark.parametrize(("faults", "normal"), [(3, 8), (5, 3)])
+def test_too_few_shots_hold_nothing_out(faults, normal):
+    table, event = telemetry(np.random.default_rng(2))
+    starts = [np.flatnonzero(event == e)[10] for e in range(faults)]
+    quiet = np.flatnonzero(event < 0)[30::150][:normal]
+    support = windows_of(table, np.array([*quiet, *starts]), event)
+    assert held_out_share(support, 0.2, 0) is None

@@ -1,5 +1,6 @@
 """Tests of MOMENT with LoRA: what trains, what is frozen, and that shortcuts change nothing."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from trainables.moment_linear_probe import MomentLinearProbe
 from trainables.moment_lora import MomentLora, MomentLoraConfig
 from trainables.protocol import TrialResources
 
-QUICK = {"epochs": 2, "rank": 4, "batch": 4}
+QUICK = {"epochs": 2, "rank": 4, "batch": 4, "held_out": 0}
 
 
 def fitted(*, seed: int = 0, support: LabelledWindows | None = None, **settings: object) -> MomentLora:
@@ -50,7 +51,7 @@ def test_every_adapter_moves_and_nothing_else_of_the_backbone_does() -> None:
         torch.testing.assert_close(state[name], tensor, rtol=0, atol=0, msg=name)
 
 
-@pytest.mark.parametrize("targets", ["q", "k", "v", "o", "q,k,v,o"])
+@pytest.mark.parametrize("targets", ["q", "k", "v", "o", "q,k,v,o", "wi_0,wi_1,wo"])
 def test_every_adapter_tensor_receives_a_gradient(monkeypatch: pytest.MonkeyPatch, targets: str) -> None:
     seen: dict[str, float] = {}
     step = torch.optim.AdamW.step
@@ -95,6 +96,14 @@ def test_trainable_parameters_grow_with_the_rank_by_what_it_adds() -> None:
     assert [counts[0] + each * more for more in (0, 1, 7, 95)] == counts
 
 
+def test_the_rank_stabilised_form_divides_alpha_by_the_root_of_the_rank() -> None:
+    for rank, expected in ((1, 2.0), (16, 0.5)):
+        detector = fitted(rank=rank, alpha_ratio=2.0, rank_stabilised=True, adapted_layers=1)
+        module: Any = detector.model_.backbone.module
+        assert expected == module.encoder.block[3].layer[0].SelfAttention.q.scaling["default"]
+        assert expected == detector.facts.effective_scale
+
+
 @pytest.mark.parametrize("ratio", [0.5, 2.0])
 def test_alpha_follows_the_rank_so_that_the_scale_of_the_update_stays(ratio: float) -> None:
     for rank in (1, 16):
@@ -110,6 +119,20 @@ def test_alpha_follows_the_rank_so_that_the_scale_of_the_update_stays(ratio: flo
 def test_settings_that_cannot_work_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=field):
         MomentLoraConfig.model_validate({field: value})
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        ("q,value", "unknown matrix 'value', did you mean v?"),
+        ("q_proj", "unknown matrix 'q_proj', did you mean q?"),
+        ("wi0", "unknown matrix 'wi0', did you mean wi_0?"),
+        ("q,lora", "unknown matrix 'lora'; known: q, k, v, o, wi_0, wi_1, wo"),
+    ],
+)
+def test_an_unknown_target_is_refused_with_the_nearest_name(targets: str, words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        MomentLoraConfig(targets=targets)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +193,8 @@ def test_the_frozen_prefix_equals_the_same_training_without_the_shortcut(
 
     def tokens_alone(backbone: MomentBackbone, windows: Tensor, how: _frozen.WindowPass, stop: int) -> Tensor:
         assert first == stop
-        return how.each(windows, backbone.tokens)
+        with torch.no_grad():
+            return backbone.tokens(how.prepared(windows)).unflatten(0, windows.shape[:2])
 
     def from_the_start(self: MomentBackbone, states: Tensor, start: int, stop: int, **more: bool) -> Tensor:
         assert start in {0, first}
@@ -181,7 +205,7 @@ def test_the_frozen_prefix_equals_the_same_training_without_the_shortcut(
     whole = fitted(adapted_layers=layers)
     np.testing.assert_allclose(scores(whole), expected, rtol=1e-4, atol=1e-4)
     for name, tensor in adapters(whole).items():
-        torch.testing.assert_close(tensor, parameters[name], rtol=1e-3, atol=1e-5, msg=name)
+        assert float((tensor - parameters[name]).norm()) < 0.01 * float(tensor.norm()), name
 
 
 def test_the_last_layers_are_adapted_and_no_others() -> None:
@@ -210,7 +234,8 @@ def test_micro_batches_give_the_parameters_and_scores_of_one_batch(monkeypatch: 
     assert 1 == single.facts.micro_batch
     np.testing.assert_allclose(scores(single), scores(whole), rtol=1e-4, atol=1e-4)
     for name, tensor in adapters(whole).items():
-        torch.testing.assert_close(adapters(single)[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+        moved = float((adapters(single)[name] - tensor).norm())  # AdamW turns rounding of tiny gradients into steps
+        assert moved < 0.01 * float(tensor.norm()), name
 
 
 def test_a_window_scores_the_same_alone_and_among_others() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables._torch import Schedule, allocator_gb, example_order, torch_session, train
+from trainables._torch import EarlyStopping, Schedule, allocator_gb, example_order, torch_session, train
 from trainables.errors import NonFiniteError, UntrainedError
 from trainables.protocol import TrialResources
 
@@ -129,3 +129,37 @@ def test_a_session_leaves_neither_the_seed_nor_the_threads_behind() -> None:
 def test_tensors_may_fill_the_cap_less_what_cuda_itself_takes() -> None:
     assert 9.25 == allocator_gb(10)
     assert 0.5 == allocator_gb(1)
+
+
+def stopped(losses: list[float], every: int = 1, patience: int = 2) -> tuple[int, float]:
+    """Steps kept and the weight kept, where looks at the held-out set give these losses; a step moves the weight."""
+    weight = torch.zeros(1, requires_grad=True)
+    looks = iter(losses)
+    kept = train(
+        {"weight": weight},
+        lambda index: -weight + 0 * index,
+        4,
+        schedule(passes=40),
+        seed=0,
+        stopping=EarlyStopping(lambda: next(looks), every, patience),
+    )
+    return kept, weight.item()
+
+
+def test_the_parameters_with_the_lowest_held_out_loss_are_kept() -> None:
+    kept, weight = stopped([3.0, 2.0, 1.0, 2.0, 2.0])
+    assert 2 == kept
+    assert stopped([2.0, 1.0, 2.0, 2.0])[1] < weight < stopped([4.0, 3.0, 2.0, 1.0, 2.0, 2.0])[1]
+
+
+def test_the_start_is_kept_if_training_only_harms() -> None:
+    assert (0, 0.0) == stopped([1.0, 2.0, 3.0])
+
+
+def test_the_last_step_is_looked_at_even_between_two_looks() -> None:
+    assert 10 == stopped([3.0, 2.0, 1.0, 0.5], every=4)[0]
+
+
+def test_a_held_out_loss_that_is_not_finite_ends_training() -> None:
+    with pytest.raises(NonFiniteError, match="held-out loss is nan after step 1"):
+        stopped([1.0, float("nan")])
