@@ -46,9 +46,11 @@ def fitted(support: LabelledWindows, **settings: object) -> MomentLora:
 
 def test_normal_shots_teach_it_to_find_a_break_that_zero_shot_misses() -> None:
     query, nothing = waves(80, seed=3), waves(2, seed=1).take(np.zeros(0, dtype=np.int64))
-    zero_shot = MomentZeroShot(MomentZeroShotConfig(masking="fixed", top_channels=2), TrialResources())
+    zero_shot = MomentZeroShot(MomentZeroShotConfig(masking="fixed", top_channels=2, init="random"), TrialResources())
     zero_shot.fit(nothing, waves(40, seed=2).unlabelled())
-    lora = fitted(waves(80, seed=1), epochs=40, learning_rate=5e-3, targets="q,k,v,o,wi_0,wi_1,wo", rank=16)
+    lora = fitted(
+        waves(80, seed=1), epochs=40, learning_rate=5e-3, targets="q,k,v,o,wi_0,wi_1,wo", rank=16, init="random"
+    )
     found = [float(roc_auc_score(query.y, detector.score(query.unlabelled()))) for detector in (zero_shot, lora)]
     assert found[1] > found[0] + 0.1
     assert lora.facts.training_steps

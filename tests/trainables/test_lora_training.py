@@ -32,9 +32,9 @@ def auc(detector: Any, count: int = 200, seed: int = 3) -> float:
 
 
 def test_adapters_learn_an_order_of_events_that_frozen_features_tell_poorly() -> None:
-    probe = MomentLinearProbe(MomentHeadConfig(), TrialResources())
+    probe = MomentLinearProbe(MomentHeadConfig(init="random"), TrialResources())
     probe.fit(planted_order.windows(60, seed=1), planted_order.windows(40, seed=2).unlabelled())
-    lora = fitted(held_out=0, epochs=20)
+    lora = fitted(held_out=0, epochs=20, init="random")
     assert auc(lora) > auc(probe) + 0.05
 
 
