@@ -58,8 +58,8 @@ def growing_columns(view: View) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "counters",
-            f"Only growing, with {number_of(resets, 'reset')}: {number_of(len(counters), 'column')} ({listed(counters)}). "
-            "A counter's level says how long a process has run; what matters is its rate.",
+            f"Only growing, with {number_of(resets, 'reset')}: {number_of(len(counters), 'column')} "
+            f"({listed(counters)}). A counter's level says how long a process has run; what matters is its rate.",
             "Turn counters into rates before you use the table, or leave them out.",
             tuple(counters),
             yaml=drop_line(counters),
