@@ -202,6 +202,7 @@ def _workplace(
         slots=plan_slots(machine, resources),
         draw_timeout_s=resources.draw_timeout_s,
         gpu_memory_gb=resources.gpu_memory_gb,
+        host_memory_gb=resources.host_memory_gb,
         weights=worker_folders(weights),
     )
 

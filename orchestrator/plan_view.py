@@ -8,6 +8,7 @@ from rich.table import Table
 
 from orchestrator.cell_search import startup_candidates
 from orchestrator.estimate import Estimate, estimate
+from orchestrator.memory_plan import memory_lines, weights_lines
 from orchestrator.plan import SweepPlan
 from orchestrator.racing import racing_is_on
 from orchestrator.resources import Machine, Slots
@@ -22,14 +23,23 @@ REFERENCE_DETECTORS = ("random", "always_alarm", "moving_variance", "pca")
 def print_plan(
     plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, slots: Slots, console: Console
 ) -> None:
-    """Print the plan of a sweep."""
+    """Print the plan of a sweep; see `plan_lines` for what it refuses."""
+    lines = plan_lines(plan, series, machine, slots)
     console.print(_cells(plan))
-    for line in plan_lines(plan, series, machine, slots):
+    for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
 
 
 def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, slots: Slots) -> list[str]:
-    """Return everything beside the table of cells, one statement a line."""
+    """Return everything beside the table of cells, one statement a line.
+
+    Raises
+    ------
+    PlanError
+        A cell does not fit the memory it may use.
+    WeightsError
+        Weights that are here are not usable.
+    """
     spec = plan.spec
     cost = estimate(plan, series, slots)
     lines = []
@@ -40,6 +50,8 @@ def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
     lines += [
         f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
         _slot_line(machine, slots, plan),
+        *memory_lines(plan, series, slots),
+        *weights_lines(plan),
         f"disk: about {cost.disk_bytes / 1e6:.0f} MB",
         _time_line(cost),
         _search_line(plan),

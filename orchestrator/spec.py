@@ -67,6 +67,9 @@ class ResourceSettings(Settings):
     gpu_memory_gb: Annotated[float, Field(gt=0, le=10_000)] = Field(
         default=8, description="Cap of device memory a trial."
     )
+    host_memory_gb: Annotated[float, Field(gt=0, le=10_000)] = Field(
+        default=4, description="Memory of a trial on the CPU: MOMENT's training is divided to stay below it."
+    )
     trials_per_gpu: PositiveInt | Literal["auto"] = Field(default=1, description="auto: as many as fit the card.")
     threads: PositiveInt = Field(default=1, description="CPU threads a trial; above 1 rows may differ in last digits.")
     draw_timeout_s: Annotated[float, Field(gt=0, le=604_800)] = Field(

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from orchestrator.errors import OrchestratorError, RunFolderError, SpecError
+from orchestrator.memory_plan import plan_memory
 from orchestrator.new_run import made, new_run
 from orchestrator.options import Backend, RunOptions
 from orchestrator.plan import make_plan
@@ -79,6 +80,7 @@ def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, 
     plan = make_plan(spec, series)
     machine = local_machine()
     slots = plan_slots(machine, spec.resources)
+    plan_memory(plan, series, on_gpu=slots.gpu > 0)  # refuses what cannot fit, also when no plan is printed
     if dry_run or not options.quiet:
         print_plan(plan, series, machine, slots, console)
     if dry_run and not options.resume:

@@ -37,7 +37,7 @@ def resolve_weights(plan: SweepPlan) -> Mapping[str, ResolvedWeights]:
     WeightsError
         A backbone is unknown, missing, incomplete or not to be had without a network.
     """
-    names = {name for cell in plan.cells for name in _backbones(cell)}
+    names = {name for cell in plan.cells for name in backbone_names(cell)}
     return {name: _resolved(resolve(name)) for name in sorted(names)}
 
 
@@ -46,13 +46,14 @@ def worker_folders(weights: Mapping[str, ResolvedWeights]) -> dict[str, str]:
     return {name: str(found.folder) for name, found in weights.items() if name != BUNDLED}
 
 
-def _backbones(cell: Cell) -> set[str]:
+def backbone_names(cell: Cell) -> list[str]:
+    """Return the backbones that a cell may use, sorted; none for a detector without one."""
     field = config_class(cell.detector, cell.class_path).model_fields.get("backbone")
     if field is None:
-        return set()
+        return []
     dimension = cell.space.get("backbone")
     names = (cell.settings.get("backbone", field.default),) if dimension is None else dimension.values
-    return {str(name) for name in names}
+    return sorted({str(name) for name in names})
 
 
 def _resolved(folder: Path) -> ResolvedWeights:

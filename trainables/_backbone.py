@@ -49,7 +49,3 @@ class Backbone(Protocol):
     def reconstruct(self, embeddings: Tensor) -> Tensor:
         """Turn embeddings [S, P, d] back into sequences [S, P x patch]."""
         ...
-
-    def activation_bytes(self, length: int, trained_layers: int, *, save_memory: bool = False) -> int:
-        """Estimate the bytes that one channel-window of a training step keeps for the backward pass."""
-        ...

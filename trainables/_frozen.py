@@ -18,27 +18,20 @@ from torch import Tensor
 
 from trainables import backbones
 from trainables._frozen_cache import FORMAT, MemoryCache, Result, disk_cache, machine
+from trainables._memory import in_parts
 from trainables._moment import MomentBackbone, load, patch_count, window_normalised
 from trainables._moment_config import MomentConfig
 from trainables._moment_input import Normalise
 from trainables._served import Served
-from trainables._torch import Precision, allocator_gb, autocast, resolved_precision
+from trainables._torch import Precision, autocast, resolved_precision
 from trainables.errors import WeightsError
+from trainables.moment_memory import GPU_WINDOWS
 from trainables.protocol import TrialResources
 
 Init = Literal["pretrained", "random"]
 
 CACHE_BYTES = 256 * 2**20
 """Most bytes of frozen results a process keeps; the oldest go first."""
-
-CPU_CHANNEL_WINDOWS = 352
-"""Channel-windows of a training pass on a CPU: four windows of 88 channels, whose activations stay in its cache."""
-
-GPU_BATCH = 4
-"""Windows of a pass without gradient on a GPU."""
-
-GPU_SHARE = 0.8
-"""Share of the memory that activations may fill; the rest is for fragments and kernels' own needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +61,14 @@ class WindowPass:
 
     def each(self, sequences: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply a function of sequences [S, L] to windows [N, C, L]; give [N, C, ...] on the CPU, without gradient."""
-        results = []
+
+        def one(index: Tensor) -> Tensor:
+            part = sequences[index]
+            output = function(self.prepared(part)).float().cpu()
+            return output.view(*part.shape[:2], *output.shape[1:])
+
         with torch.no_grad(), autocast(self.device, self.precision):
-            for part in torch.split(sequences, self.batch):
-                flat = self.prepared(part)
-                output = function(flat).float().cpu()
-                results.append(output.view(*part.shape[:2], *output.shape[1:]))
-        return torch.cat(results)
+            return in_parts(one, len(sequences), self.batch)
 
     def prepared(self, windows: Tensor) -> Tensor:
         """Turn windows [n, C, L] into the sequences [n x C, L] that the backbone takes, on the device."""
@@ -140,7 +134,7 @@ def open_frozen(
     folder = backbone_folder(config.backbone, resources)
     backbone = frozen_backbone(folder, device, config.init, resources.seed)
     patch_count(length, backbone)
-    batch = 1 if resources.device == "cpu" else GPU_BATCH
+    batch = 1 if resources.device == "cpu" else GPU_WINDOWS
     name = identity(folder, config.init, resources.seed)
     precision = resolved_precision(config.precision, device)
     return backbone, WindowPass(name, config.normalise, device, precision, batch, served)
@@ -189,23 +183,6 @@ def embeddings(backbone: MomentBackbone, windows: Tensor, how: WindowPass) -> Te
         return backbone.finish(backbone.run(backbone.tokens(x), 0, backbone.layers, last_only=True))[:, 0]
 
     return kept(windows, how, "embedding", last)
-
-
-def training_pass(
-    backbone: MomentBackbone, channels: int, length: int, trained_layers: int, resources: TrialResources
-) -> tuple[int, bool]:
-    """Return how many windows fit a training pass, and whether activations must be recomputed for one to fit.
-
-    A fixed number on a CPU, by memory on a GPU. Recomputing costs a third more time: only where memory asks for it.
-    """
-    if resources.device == "cpu" or resources.gpu_memory_gb is None:
-        return max(1, CPU_CHANNEL_WINDOWS // channels), False
-    free = GPU_SHARE * allocator_gb(resources.gpu_memory_gb) * 2**30 - backbone.weight_bytes()
-    for save_memory in (False, True):
-        each = channels * backbone.activation_bytes(length, trained_layers, save_memory=save_memory)
-        if free >= each:
-            return int(free // each), save_memory
-    return 1, True
 
 
 _KEPT = MemoryCache(CACHE_BYTES)

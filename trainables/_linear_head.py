@@ -11,6 +11,9 @@ from trainables.data.windows import LabelledWindows
 
 MAX_ITERATIONS = 1000
 
+QR_EXAMPLES = 2_000
+"""Up to here the examples' span is cheaper to work in than the features; a basis of more would fill the memory."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearHead:
@@ -83,10 +86,14 @@ def _fit(
     """Return weights [F, models] and offsets [models] of a logistic regression with balanced classes.
 
     K examples span at most K dimensions, and a quadratic penalty keeps the weights in their span: fitting in
-    those coordinates gives the same weights at a fraction of the cost when there are thousands of features.
+    those coordinates gives the same weights at a fraction of the cost when there are thousands of features. Of many
+    examples the features themselves are used, in fp32 and without a copy.
     """
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=MAX_ITERATIONS)
+    if len(features) > QR_EXAMPLES:
+        model.fit(features, labels)
+        return np.asarray(model.coef_.T, dtype=np.float64), np.asarray(model.intercept_, dtype=np.float64)
     rows = features.astype(np.float64)
     basis, coordinates = np.linalg.qr(rows.T)  # [F, min(F, K)], [min(F, K), K]
-    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=MAX_ITERATIONS)
     model.fit(coordinates.T, labels)
     return basis @ model.coef_.T, np.asarray(model.intercept_, dtype=np.float64)

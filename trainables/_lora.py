@@ -10,7 +10,8 @@ from torch import Tensor
 
 from trainables import _frozen
 from trainables._linear_head import LinearHead, class_names, class_weights, fit_head
-from trainables._lora_training import Adapted, adapt, schedule_of, stopping_at
+from trainables._lora_training import Adapted, adapt, schedule_of, stopping_at, telemetry_of
+from trainables._memory import MicroBatches, in_parts
 from trainables._moment import MomentBackbone
 from trainables._moment_features import Features, fit_features, frozen_features
 from trainables._served import Served
@@ -34,12 +35,10 @@ class LoraModel:
         `types.bias` [types].
     names
         `normal`, then the fault types.
-    micro_batch
-        Windows of a forward pass in training.
+    memory
+        Windows of a forward pass in training, and whether it recomputes activations.
     length
         Steps of the windows it was fitted on.
-    save_memory
-        Whether training recomputes activations.
     steps
         Training steps whose result was kept.
     """
@@ -51,23 +50,22 @@ class LoraModel:
     resources: TrialResources
     names: tuple[str, ...]
     first_layer: int
-    micro_batch: int
+    memory: MicroBatches
     trainable_parameters: int
     length: int
-    save_memory: bool = False
     steps: int = 0
 
     def outputs(self, windows: Windows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return log-odds of a fault [N] and scores of the types [N, types]."""
         sequences, beside = self.features.sequences(windows), self.features.beside(windows)
         with torch_session(self.resources), torch.no_grad():
-            outputs = [
-                self.forward(sequences[part], beside[part])
-                for part in torch.split(torch.arange(len(windows)), self.how.batch)
-            ]
-            alarm = torch.cat([output[0] for output in outputs])
-            types = torch.cat([output[1] for output in outputs])
-        return alarm.cpu().numpy().astype(np.float64), types.cpu().numpy().astype(np.float64)
+
+            def one(index: Tensor) -> Tensor:
+                alarm, types = self.forward(sequences[index], beside[index])
+                return torch.cat([alarm[:, None], types], dim=1)
+
+            outputs = in_parts(one, len(windows), self.how.batch).cpu().numpy().astype(np.float64)  # [N, 1 + types]
+        return outputs[:, 0], outputs[:, 1:]
 
     def forward(self, sequences: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-odds [n] and type scores [n, types] of sequences [n, C', L] and their context [n, F']."""
@@ -81,11 +79,11 @@ class LoraModel:
         """Return features [n, F] of sequences [n, C', L] and their context [n, F']."""
         below = _frozen.states(self.backbone, sequences, self.how, self.first_layer)  # [n, C', P, d]
         states = below.flatten(0, 1).to(self.how.device)  # [n C', P, d]
-        if self.save_memory and torch.is_grad_enabled():
+        if self.memory.checkpointing and torch.is_grad_enabled():
             states.requires_grad_()  # re-entrant checkpoints pass no gradient on otherwise
         with autocast(self.how.device, self.how.precision):
             last = self.backbone.run(
-                states, self.first_layer, self.backbone.layers, last_only=True, save_memory=self.save_memory
+                states, self.first_layer, self.backbone.layers, last_only=True, save_memory=self.memory.checkpointing
             )
             embedded = self.backbone.finish(last)[:, 0].view(*below.shape[:2], -1)  # [n, C', d]
         return self.features.joined(embedded, beside)
@@ -102,7 +100,7 @@ def fit_lora(
         shown = support if parts is None else support.take(parts[0])
         head = fit_head(frozen_features(frozen, how, features, shown).numpy(), shown, config.C)
 
-        adapted = adapt(config, resources, frozen, support.length, len(features.scaling.kept))
+        adapted = adapt(config, resources, frozen, telemetry_of(support), len(shown))
         model = LoraModel(
             adapted.backbone,
             _head_tensors(head, device),
@@ -111,10 +109,9 @@ def fit_lora(
             resources,
             class_names(head),
             adapted.first_layer,
-            min(adapted.micro_batch, config.batch, len(shown)),
+            adapted.memory,
             0,
             support.length,
-            adapted.save_memory,
         )
         model.steps = _train(model, adapted, config, shown, None if parts is None else support.take(parts[1]))
         if parts is not None:
@@ -132,7 +129,7 @@ def _train(
 ) -> int:
     """Train adapters and head; return the number of steps whose result was kept."""
     losses = _Losses(model, shown, shown)
-    schedule = schedule_of(config, len(shown), model.micro_batch)
+    schedule = schedule_of(config, len(shown), model.memory)
     parameters = adapted.parameters | {f"head.{name}": tensor for name, tensor in model.head.items()}
 
     def penalty() -> Tensor:
@@ -152,6 +149,7 @@ def _train(
             penalty=penalty,
             late=[name for name in parameters if "lora_A" in name],
             stopping=stopping,
+            micro_batches=model.memory,
         )
 
 
@@ -194,8 +192,9 @@ def _refit_head(model: LoraModel, config: MomentLoraConfig, support: LabelledWin
     """Fit the head anew on the adapted features of all shots: those held out too have taught something then."""
     sequences, beside = model.features.sequences(support), model.features.beside(support)
     with torch.no_grad():
-        parts = torch.split(torch.arange(len(support)), model.how.batch)
-        features = torch.cat([model.adapted_features(sequences[part], beside[part]).cpu() for part in parts])
+        features = in_parts(
+            lambda index: model.adapted_features(sequences[index], beside[index]).cpu(), len(support), model.how.batch
+        )
     head = fit_head(features.numpy(), support, config.C)
     model.head = {name: tensor.requires_grad_(False) for name, tensor in _head_tensors(head, device).items()}
     model.names = class_names(head)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from trainables import _frozen
 from trainables._lora import LoraModel
 from trainables._lora_reconstruction import ReconstructionModel
+from trainables._memory import MicroBatches
 from trainables._moment import adapted_from, twin
 from trainables._reconstruction import fixed_masks
 from trainables._served import Served
@@ -24,7 +25,7 @@ from trainables.saving import read_state, write_state
 ADAPTER = "adapter"
 HEAD = "head.safetensors"
 
-SHARED = ("length", "micro_batch", "trainable_parameters", "steps")
+SHARED = ("length", "trainable_parameters", "steps")
 """Facts of both kinds of models, by attribute."""
 
 
@@ -36,7 +37,8 @@ def save_lora(model: LoraModel | ReconstructionModel, config: MomentLoraConfig, 
     _name_base(adapter / "adapter_config.json", config.backbone)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.head.items()}, folder / HEAD)
     own: tuple[str, ...] = ("features", "names") if isinstance(model, LoraModel) else ("scaling",)
-    write_state(folder, {name: getattr(model, name) for name in (*own, *SHARED)}, home=__name__)
+    state = {name: getattr(model, name) for name in (*own, *SHARED)}
+    write_state(folder, state | {"micro_batch": model.memory.size}, home=__name__)
 
 
 def load_lora(
@@ -55,6 +57,7 @@ def load_lora(
         "backbone": backbone,
         "head": {name: tensor.to(device) for name, tensor in load_file(folder / HEAD).items()},
         "how": how,
+        "memory": MicroBatches(state.pop("micro_batch")),
         "resources": resources,
         "first_layer": adapted_from(config.adapted_layers, frozen),
     }

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables import _frozen
-from trainables._lora_training import Adapted, adapt, schedule_of, stopping_at
+from trainables._lora_training import Adapted, adapt, schedule_of, stopping_at, telemetry_of
+from trainables._memory import MicroBatches, in_parts
 from trainables._moment import MomentBackbone
 from trainables._moment_input import InputScaling, fit_scaling
 from trainables._reconstruction import fixed_masks, visible_scale
@@ -36,7 +37,7 @@ class ReconstructionModel:
     masks
         Hidden patches, bool [P] each: those of zero-shot's `masking: fixed`. Fixed masks let the frozen blocks
         below the adapters be computed once for each window and mask.
-    micro_batch, save_memory, steps
+    memory, steps
         As in `LoraModel`.
     length
         Steps of the windows it was fitted on.
@@ -49,21 +50,21 @@ class ReconstructionModel:
     resources: TrialResources
     masks: list[Tensor | None]
     first_layer: int
-    micro_batch: int
+    memory: MicroBatches
     trainable_parameters: int
     length: int
-    save_memory: bool = False
     steps: int = 0
 
     def errors(self, windows: Windows) -> NDArray[np.float64]:
         """Return root mean squared errors of the last patch, averaged over masks [N, C']."""
         sequences = torch.from_numpy(self.scaling.sequences(windows))
         with torch_session(self.resources), torch.no_grad():
-            rows = []
-            for part in torch.split(sequences, self.how.batch):
-                squares = [self._squares(part, mask)[:, :, -self.backbone.patch :] for mask in self.masks]
-                rows.append(torch.stack([square.mean(-1).sqrt() for square in squares]).mean(0).cpu())
-        return torch.cat(rows).numpy().astype(np.float64)
+
+            def one(index: Tensor) -> Tensor:
+                squares = [self._squares(sequences[index], mask)[:, :, -self.backbone.patch :] for mask in self.masks]
+                return torch.stack([square.mean(-1).sqrt() for square in squares]).mean(0).cpu()
+
+            return in_parts(one, len(windows), self.how.batch).numpy().astype(np.float64)
 
     def loss(self, windows: Tensor, number: int) -> Tensor:
         """Return the mean squared error of the patches that mask `number` hides [n], of windows [n, C', L]."""
@@ -75,10 +76,12 @@ class ReconstructionModel:
         """Return squared errors [n, C', L] in the scaled units of windows [n, C', L]."""
         device = self.how.device
         states = self._states(windows, mask)
-        if self.save_memory and torch.is_grad_enabled():
+        if self.memory.checkpointing and torch.is_grad_enabled():
             states.requires_grad_()  # re-entrant checkpoints pass no gradient on otherwise
         with autocast(device, self.how.precision):
-            top = self.backbone.run(states, self.first_layer, self.backbone.layers, save_memory=self.save_memory)
+            top = self.backbone.run(
+                states, self.first_layer, self.backbone.layers, save_memory=self.memory.checkpointing
+            )
             found = F.linear(self.backbone.finish(top), self.head["weight"], self.head["bias"]).flatten(1)  # [n C', L]
         flat = windows.flatten(0, 1).to(device)
         mean, deviation = self._scale(flat, mask)
@@ -118,7 +121,7 @@ def fit_reconstruction(
         scaling = fit_scaling(reference, config.normalise, config.channels)
         parts = held_out_share(normal, config.held_out, resources.seed) if config.held_out else None
         shown = normal if parts is None else normal.take(parts[0])
-        adapted = adapt(config, resources, frozen, normal.length, len(scaling.kept))
+        adapted = adapt(config, resources, frozen, telemetry_of(normal), len(shown))
         module: Any = frozen.module
         head = {name: tensor.detach().clone().to(device) for name, tensor in module.head.linear.named_parameters()}
         model = ReconstructionModel(
@@ -129,10 +132,9 @@ def fit_reconstruction(
             resources,
             fixed_masks("fixed", normal.length // frozen.patch),
             adapted.first_layer,
-            min(adapted.micro_batch, config.batch, len(shown)),
+            adapted.memory,
             sum(tensor.numel() for tensor in (*adapted.parameters.values(), *head.values())),
             normal.length,
-            adapted.save_memory,
         )
         held_out = None if parts is None else normal.take(parts[1])
         model.steps = _train(model, adapted, config, shown, held_out)
@@ -148,7 +150,7 @@ def _train(
 ) -> int:
     """Train adapters and head; return the number of steps whose result was kept."""
     parameters = adapted.parameters | {f"head.{name}": tensor for name, tensor in model.head.items()}
-    schedule = schedule_of(config, len(shown), model.micro_batch)
+    schedule = schedule_of(config, len(shown), model.memory)
     stopping = None
     if held_out is not None:
         stopping = stopping_at(_losses(model, held_out), len(held_out), adapted, schedule)
@@ -161,6 +163,7 @@ def _train(
             seed=model.resources.seed,
             late=[name for name in parameters if "lora_A" in name],
             stopping=stopping,
+            micro_batches=model.memory,
         )
     for tensor in model.head.values():
         tensor.requires_grad_(False)

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from trainables import _frozen
+from trainables._memory import MicroBatches, in_parts
 from trainables._moment import LoraSettings, MomentBackbone, adapted_from, check_trainable, patch_count, twin
 from trainables._moment_config import parsed_targets
 from trainables._torch import EarlyStopping, Schedule
+from trainables.data.windows import LabelledWindows
 from trainables.moment_lora import MomentLoraConfig
+from trainables.moment_memory import Telemetry, cap_of, lora_footprint, lora_passes
 from trainables.protocol import TrialResources
 
 LOOKS = 8
@@ -31,15 +34,14 @@ class Adapted:
         The adapters' tensors by name, in PEFT's naming.
     first_layer
         Blocks from this one on are adapted.
-    micro_batch, save_memory
-        Windows that fit a training pass, and whether activations must be recomputed for that.
+    memory
+        Windows of a training pass, and whether it recomputes activations.
     """
 
     backbone: MomentBackbone
     parameters: dict[str, Tensor]
     first_layer: int
-    micro_batch: int
-    save_memory: bool
+    memory: MicroBatches
 
     @contextmanager
     def training(self) -> Iterator[None]:
@@ -55,23 +57,32 @@ class Adapted:
 
 
 def adapt(
-    config: MomentLoraConfig, resources: TrialResources, frozen: MomentBackbone, length: int, channels: int
+    config: MomentLoraConfig, resources: TrialResources, frozen: MomentBackbone, telemetry: Telemetry, windows: int
 ) -> Adapted:
-    """Put adapters into a twin of the frozen backbone.
+    """Put adapters into a twin of the frozen backbone, to be trained on so many windows.
 
     Raises
     ------
     DetectorError
         Rank, layers or targets do not fit the backbone or the window.
+    MemoryCapError
+        Not even one window of a training step fits the cap.
     """
     first = adapted_from(config.adapted_layers, frozen)
     targets = parsed_targets(config.targets)
-    check_trainable(targets, patch_count(length, frozen))
+    check_trainable(targets, patch_count(telemetry.length, frozen))
     backbone = twin(frozen)
     parameters = backbone.add_lora(lora_settings(config, first))
-    trained_layers = backbone.layers - first
-    micro_batch, save_memory = _frozen.training_pass(backbone, channels, length, trained_layers, resources)
-    return Adapted(backbone, parameters, first, micro_batch, save_memory)
+    parts = lora_footprint(frozen.config, config, telemetry)
+    passes = lora_passes(parts, config, telemetry.channels, windows, cap_of(resources))
+    memory = MicroBatches(passes.micro_batch, passes.checkpointing, may_checkpoint=True)
+    return Adapted(backbone, parameters, first, memory)
+
+
+def telemetry_of(windows: LabelledWindows) -> Telemetry:
+    """Return what memory depends on of a support set."""
+    types = len(np.unique(windows.fault_type[windows.y == 1]))
+    return Telemetry(windows.channels, windows.length, types)
 
 
 def lora_settings(config: MomentLoraConfig, first_layer: int) -> LoraSettings:
@@ -81,10 +92,10 @@ def lora_settings(config: MomentLoraConfig, first_layer: int) -> LoraSettings:
     )
 
 
-def schedule_of(config: MomentLoraConfig, count: int, micro_batch: int) -> Schedule:
+def schedule_of(config: MomentLoraConfig, count: int, memory: MicroBatches) -> Schedule:
     """Return how long to train on `count` windows: at least two steps, so that A has a gradient too."""
     passes = min(config.epochs * count, config.max_window_passes)
-    return Schedule(config.learning_rate, max(passes, 2 * config.batch), config.batch, micro_batch)
+    return Schedule(config.learning_rate, max(passes, 2 * config.batch), config.batch, memory.size)
 
 
 def stopping_at(losses: Callable[[Tensor], Tensor], count: int, adapted: Adapted, schedule: Schedule) -> EarlyStopping:
@@ -93,7 +104,7 @@ def stopping_at(losses: Callable[[Tensor], Tensor], count: int, adapted: Adapted
     def mean_loss() -> float:
         adapted.backbone.adapted.eval()
         with torch.no_grad():
-            found = torch.cat([losses(part) for part in torch.split(torch.arange(count), schedule.micro_batch)])
+            found = in_parts(losses, count, adapted.memory.size)
         adapted.backbone.adapted.train()
         return found.mean().item()
 

@@ -28,8 +28,6 @@ from trainables.errors import DetectorError, MissingPackageError, WeightsError
 REVIN_EPS = 1e-5
 """Added to the standard deviation by momentfm's RevIN."""
 
-BYTES = 4
-
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
@@ -117,21 +115,6 @@ class MomentBackbone:
         """As `Backbone.reconstruct`."""
         head = self._part("head").linear
         return F.linear(embeddings, head.weight, head.bias).flatten(start_dim=1)  # [S, P x patch]
-
-    def activation_bytes(self, length: int, trained_layers: int, *, save_memory: bool = False) -> int:
-        """As `Backbone.activation_bytes`; counted from the operations of `_block`, fp32.
-
-        A block keeps its input, the two normed or residual states that adapters and norms need, queries, keys,
-        values and the mixed values, the three products of the gated layer, and one number a head and norm.
-        """
-        patches = length // self.patch
-        block = patches * (3 * self.width + 4 * self._inner + 3 * self._ff + self._heads + 2)
-        kept = trained_layers * patches * self.width + block if save_memory else trained_layers * block
-        return BYTES * kept
-
-    def weight_bytes(self) -> int:
-        """Return the bytes of all parameters."""
-        return sum(parameter.numel() * parameter.element_size() for parameter in self.module.parameters())
 
     def add_lora(self, settings: LoraSettings) -> dict[str, Tensor]:
         """Put PEFT's LoRA layers in place and return their tensors by name, in PEFT's naming.

@@ -136,6 +136,11 @@ class Context:
         return np.asarray(standardised / np.sqrt(widths), dtype=np.float32)
 
 
+def context_width(channels: int) -> int:
+    """Return the number of context features of that many channels."""
+    return 3 * channels + 2 * (len(EXTREMES) + 1)
+
+
 def fit_context(reference: Windows, scaling: InputScaling) -> Context:
     """Standardise the context by the unlabelled reference."""
     return Context(scaling, *standardisation(_raw_context(reference, scaling)))
@@ -143,7 +148,7 @@ def fit_context(reference: Windows, scaling: InputScaling) -> Context:
 
 def _raw_context(windows: Windows, scaling: InputScaling) -> NDArray[np.float64]:
     if not len(windows):
-        return np.empty((0, 3 * windows.channels + 2 * (len(EXTREMES) + 1)))
+        return np.empty((0, context_width(windows.channels)))
     by_channel = window_features(windows)[:, : 3 * windows.channels]  # recent level, level, spread
     extremes = []
     for x in squashed(windows):

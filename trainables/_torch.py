@@ -12,14 +12,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from trainables._memory import MicroBatches
 from trainables.errors import NonFiniteError, UntrainedError
+from trainables.memory import gpu_cap
 from trainables.protocol import TrialResources
 
 Precision = Literal["fp32", "bf16"]
 """What is computed in; settings also know `auto`."""
-
-CONTEXT_RESERVE_GB = 0.75
-"""Memory that CUDA context, kernels and workspaces take beside torch's allocator [order of magnitude; G-A07]."""
 
 WARM_UP_SHARE = 0.1
 """Share of the steps over which the learning rate rises to its value."""
@@ -50,12 +49,7 @@ def cap_memory(cap_gb: float) -> None:
     This is cooperation, not isolation: memory outside the allocator is not limited.
     """
     total_gb = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 2**30
-    torch.cuda.set_per_process_memory_fraction(min(1.0, allocator_gb(cap_gb) / total_gb))
-
-
-def allocator_gb(cap_gb: float) -> float:
-    """Return the GB of a cap that tensors may fill."""
-    return max(cap_gb - CONTEXT_RESERVE_GB, 0.5 * cap_gb)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_cap(cap_gb).allocator_gb / total_gb))
 
 
 def resolved_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
@@ -130,6 +124,7 @@ def train(
     penalty: Callable[[], Tensor] | None = None,
     late: Collection[str] = (),
     stopping: EarlyStopping | None = None,
+    micro_batches: MicroBatches | None = None,
 ) -> int:
     """Minimise the mean loss of `count` examples; return the number of steps whose result was kept.
 
@@ -149,6 +144,8 @@ def train(
         Names that may have a zero gradient at the first step (LoRA's A, while B is zero).
     stopping
         Ends training early; None takes all steps and keeps the last.
+    micro_batches
+        How a step is divided when memory is short, noted there; None starts from the schedule's.
 
     Raises
     ------
@@ -163,11 +160,16 @@ def train(
     batches = torch.split(example_order(count, schedule.passes, seed), schedule.batch)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, len(batches)))
     waiting = set(parameters)
+    memory = MicroBatches(schedule.micro_batch) if micro_batches is None else micro_batches
     best = None if stopping is None else _Best(parameters, stopping)
     for step, batch in enumerate(batches):
         optimiser.zero_grad(set_to_none=True)
         where = f"at step {step + 1} of {len(batches)}"
-        total = _backward(batch, losses, penalty, schedule.micro_batch)
+        total = memory.accumulate(losses, batch, parameters.values())
+        if penalty is not None:
+            extra = penalty()
+            extra.backward()  # type: ignore[no-untyped-call]
+            total += extra.item()
         if not math.isfinite(total):
             raise NonFiniteError(f"loss is {total} {where}")
         waiting = _still_without_gradient(parameters, waiting, step, late)
@@ -179,22 +181,6 @@ def train(
         if best is not None and best.ends(step + 1, last=step + 1 == len(batches)):
             break
     return len(batches) if best is None else best.restore()
-
-
-def _backward(
-    batch: Tensor, losses: Callable[[Tensor], Tensor], penalty: Callable[[], Tensor] | None, micro_batch: int
-) -> float:
-    """Add up the gradient of one step over micro-batches; return the step's objective."""
-    total = 0.0
-    for part in torch.split(batch, micro_batch):
-        loss = losses(part).sum() / len(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
-    if penalty is not None:
-        extra = penalty()
-        extra.backward()  # type: ignore[no-untyped-call]
-        total += extra.item()
-    return total
 
 
 class _Best:

@@ -7,8 +7,10 @@ The driver calls `resolve` once and hands workers the folder; nothing falls back
 import json
 from collections.abc import Mapping
 from importlib import metadata
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 from safetensors import SafetensorError, safe_open
 
@@ -61,6 +63,24 @@ PUBLISHED: Mapping[str, Mapping[str, object]] = MappingProxyType(
     }
 )
 """Published configurations, so that a plan needs no download."""
+
+
+def find(name: str) -> Path | None:
+    """Return the folder of a backbone if it is on this machine: bundled, local, or in the hub cache. Asks no hub."""
+    if name == BUNDLED:
+        return WEIGHTS_FOLDER
+    if name in PUBLISHED:
+        return _from_cache(name)
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else None
+
+
+def download_bytes(name: str) -> int:
+    """Return the size of a published backbone's weights, the unused vocabulary included."""
+    config = PUBLISHED[name]
+    t5 = cast("Mapping[str, int]", config["t5_config"])
+    numbers = sum(prod(shape) for shape in expected_shapes(config).values())
+    return 4 * (numbers + t5["vocab_size"] * t5["d_model"])
 
 
 def resolve(name: str) -> Path:
@@ -200,23 +220,38 @@ def check_packages() -> None:
 def _from_hub(name: str) -> Path:
     """Return the snapshot folder of a published backbone, from the cache if it is there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (slow to import, needed for hub names only)
-    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
 
-    wanted = [CONFIG_FILE, WEIGHTS_FILE]
+    cached = _from_cache(name)
+    if cached is not None:
+        return cached
     try:
-        folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-        if all((folder / file).exists() for file in wanted):
-            return folder
-    except LocalEntryNotFoundError:
-        pass  # not cached yet: ask the hub
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        folder = Path(snapshot_download(name, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE]))
     except (OSError, ValueError) as err:
         detail = str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__
         raise WeightsError(
             f"{name} is not in the hub cache and cannot be fetched ({detail}); "
             f"without network give a folder with {CONFIG_FILE} and {WEIGHTS_FILE} as backbone"
         ) from err
+    missing = [file for file in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / file).exists()]
+    if missing:  # without network the hub's client is content with a download that was broken off
+        raise WeightsError(
+            f"{name} is in the hub cache only in part and cannot be fetched: {folder} has no {', '.join(missing)}; "
+            "start again with a network, which goes on with the download"
+        )
+    return folder
+
+
+def _from_cache(name: str) -> Path | None:
+    """Return the snapshot folder of a published backbone if the hub cache holds all of it."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
+
+    wanted = [CONFIG_FILE, WEIGHTS_FILE]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if all((folder / file).exists() for file in wanted) else None
 
 
 def _stored_shapes(weights: Path) -> Shapes:

@@ -49,8 +49,19 @@ class MissingPackageError(TrainablesError):
     """A package that this feature needs is missing or too old; the message names the command that mends it."""
 
 
+class MemoryCapError(TrainablesError, MemoryError):
+    """A trial does not fit the memory it may use; the message says how much it would need."""
+
+
 class DrawTimeoutError(BaseException):
     """The watchdog ended a draw that ran too long.
 
     Not an `Exception`: a library that catches everything must not swallow it.
     """
+
+
+def is_out_of_memory(err: BaseException) -> bool:
+    """Say whether memory ran out: Python's own error, torch's on a device, or its allocator's on the CPU."""
+    if isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(err, RuntimeError) and "DefaultCPUAllocator" in str(err)

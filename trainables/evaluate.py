@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainables.data import Parts, audit, draw_support, prepare
 from trainables.data.series import LabelledSeries
 from trainables.data.windows import LabelledWindows, Windows
-from trainables.errors import DrawTimeoutError, ProtocolError
+from trainables.errors import DrawTimeoutError, ProtocolError, is_out_of_memory
 from trainables.held_out import HeldOutScores, checked_scores, held_out_scores, why_not_held_out
 from trainables.metrics import METRICS, compute_metrics
 from trainables.protocol import Detector, FaultClassifier, TrialResources
@@ -49,10 +49,8 @@ def run_trial(
             outcome = replace(outcome, winner=_winner(request, settings, series, resources, outcome, detector))
     except DrawTimeoutError as err:
         outcome = _failure("timeout", err)
-    except MemoryError as err:
-        outcome = _failure("oom", err)
     except Exception as err:  # the trial boundary: whatever a detector raises becomes a row
-        outcome = _failure("oom" if type(err).__name__ == "OutOfMemoryError" else "failed", err)
+        outcome = _failure("oom" if is_out_of_memory(err) else "failed", err)
     return replace(outcome, peak_host_mb=memory.peak_mb, peak_device_mb=memory.peak_device_mb)
 
 
@@ -100,6 +98,8 @@ def _run(
         threshold_seconds=decided - fitted,
         score_seconds=scored - decided,
         micro_batch=facts.micro_batch,
+        checkpointing=facts.checkpointing,
+        memory_halvings=facts.memory_halvings,
         trainable_parameters=facts.trainable_parameters,
         effective_scale=facts.effective_scale,
         training_steps=facts.training_steps,

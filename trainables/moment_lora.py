@@ -168,7 +168,9 @@ class MomentLora:
         scaling = self._reconstruction.scaling if self.fault_types == () else self._classifier.features.scaling
         return FitFacts(
             trainable_parameters=model.trainable_parameters,
-            micro_batch=model.micro_batch,
+            micro_batch=model.memory.size,
+            checkpointing=model.memory.checkpointing,
+            memory_halvings=model.memory.halvings,
             effective_scale=self.config.effective_scale,
             training_steps=model.steps,
             cache_saved_seconds=self.served_.seconds,

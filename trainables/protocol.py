@@ -38,6 +38,8 @@ class TrialResources:
         "cpu" or "cuda".
     gpu_memory_gb
         Cap of device memory in GB; None on the CPU.
+    host_memory_gb
+        Cap in GB that training on the CPU is divided under; None sets none.
     weights
         Backbone name as written in the sweep file -> local folder, resolved once by the driver.
         A name that is missing here is resolved by the detector itself.
@@ -47,6 +49,7 @@ class TrialResources:
     threads: int = 1
     device: Literal["cpu", "cuda"] = "cpu"
     gpu_memory_gb: float | None = None
+    host_memory_gb: float | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,6 +75,8 @@ class FitFacts:
 
     trainable_parameters: int | None = None
     micro_batch: int | None = None
+    checkpointing: bool | None = None
+    memory_halvings: int | None = None
     effective_scale: float | None = None
     training_steps: int | None = None
     cache_saved_seconds: float | None = None

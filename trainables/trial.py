@@ -123,6 +123,8 @@ class TrialOutcome:
     peak_host_mb: float | None = None
     peak_device_mb: float | None = None
     micro_batch: int | None = None
+    checkpointing: bool | None = None
+    memory_halvings: int | None = None
     trainable_parameters: int | None = None
     effective_scale: float | None = None
     training_steps: int | None = None

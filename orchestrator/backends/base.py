@@ -27,8 +27,8 @@ class Workplace:
         This machine, and how many trials run at once on it.
     draw_timeout_s
         Seconds after which a draw is ended.
-    gpu_memory_gb
-        Cap of device memory of a trial that has a GPU.
+    gpu_memory_gb, host_memory_gb
+        Caps of device memory of a trial that has a GPU, and of memory of one that has none.
     weights
         See `TrialResources`.
     """
@@ -39,6 +39,7 @@ class Workplace:
     slots: Slots
     draw_timeout_s: float
     gpu_memory_gb: float
+    host_memory_gb: float
     weights: Mapping[str, str] = field(default_factory=dict)
 
     def device(self, cell: Cell) -> Device:
@@ -51,6 +52,7 @@ class Workplace:
             threads=self.slots.threads,
             device=device,
             gpu_memory_gb=self.gpu_memory_gb if device == "cuda" else None,
+            host_memory_gb=self.host_memory_gb if device == "cpu" else None,
             weights=self.weights,
         )
 

@@ -31,7 +31,7 @@ def spec(tmp_path: Path):
 
 
 def test_there_is_something_to_check():
-    assert {"smoke.yaml", "fewshot.yaml", "trainticket.yaml"} <= {path.name for path in FILES}
+    assert {"smoke.yaml", "fewshot.yaml", "trainticket.yaml", "trainticket_8gb.yaml"} <= {path.name for path in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -76,7 +76,7 @@ def test_fewshot_spells_out_every_key(spec):
     assert not isinstance(spec("fewshot.yaml").sources[0].missing, MissingByColumn)
 
 
-@pytest.mark.parametrize("name", ["fewshot.yaml", "trainticket.yaml"])
+@pytest.mark.parametrize("name", ["fewshot.yaml", "trainticket.yaml", "trainticket_8gb.yaml"])
 def test_the_main_jobs_run_a_dozen_detectors(spec, name: str):
     """A newcomer's detector may join them, or wait in a sweep file of its own."""
     assert set(spec(name).detectors) <= set(detector_names())

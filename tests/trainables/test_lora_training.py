@@ -15,6 +15,7 @@ from trainables import _lora, _lora_training, _moment, backbones
 from trainables._linear_head import class_weights
 from trainables._moment import LoraSettings, load, window_normalised
 from trainables._moment_config import MomentHeadConfig
+from trainables.memory import Passes
 from trainables.moment_linear_probe import MomentLinearProbe
 from trainables.moment_lora import MomentLora, MomentLoraConfig
 from trainables.protocol import TrialResources
@@ -129,5 +130,5 @@ def test_training_that_recomputes_activations_gives_the_same_scores(monkeypatch:
         return scores(MomentLora(config, TrialResources()).fit(small_windows.support(), small_windows.reference()))
 
     expected = trained()
-    monkeypatch.setattr(_lora_training._frozen, "training_pass", lambda *arguments: (4, True))
+    monkeypatch.setattr(_lora_training, "lora_passes", lambda *arguments: Passes(4, checkpointing=True, gb=1.0))
     np.testing.assert_allclose(trained(), expected, rtol=1e-4, atol=1e-4)

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tests.fakes import small_windows
-from trainables import _frozen, backbones
+from trainables import _frozen, backbones, moment_memory
 from trainables._moment import MomentBackbone, window_normalised
 from trainables._moment_config import MomentHeadConfig
 from trainables.data.windows import LabelledWindows, Windows
-from trainables.errors import DetectorError, UntrainedError
+from trainables.errors import DetectorError, MemoryCapError, UntrainedError
 from trainables.moment_linear_probe import MomentLinearProbe
 from trainables.moment_lora import MomentLora, MomentLoraConfig
 from trainables.protocol import TrialResources
@@ -229,13 +229,57 @@ def test_adapted_embeddings_equal_those_of_momentfm_and_peft_on_the_padded_windo
 def test_micro_batches_give_the_parameters_and_scores_of_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fitted(batch=6)
     assert 6 == whole.facts.micro_batch
-    monkeypatch.setattr(_frozen, "CPU_CHANNEL_WINDOWS", 3)
+    monkeypatch.setattr(moment_memory, "CPU_CHANNEL_WINDOWS", 3)
     single = fitted(batch=6)
     assert 1 == single.facts.micro_batch
     np.testing.assert_allclose(scores(single), scores(whole), rtol=1e-4, atol=1e-4)
     for name, tensor in adapters(whole).items():
         moved = float((adapters(single)[name] - tensor).norm())  # AdamW turns rounding of tiny gradients into steps
         assert moved < 0.01 * float(tensor.norm()), name
+
+
+def test_running_out_of_memory_halves_the_micro_batch_and_gives_the_same_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = fitted(batch=6)
+    run = MomentBackbone.run
+
+    def small_memory(self: MomentBackbone, states: Tensor, *arguments: Any, **more: Any) -> Tensor:
+        if torch.is_grad_enabled() and len(states) > 3 * 3:  # three windows of three channels
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return run(self, states, *arguments, **more)
+
+    monkeypatch.setattr(MomentBackbone, "run", small_memory)
+    halved = fitted(batch=6)
+    assert (6, 0, False) == (whole.facts.micro_batch, whole.facts.memory_halvings, whole.facts.checkpointing)
+    assert (3, 1, False) == (halved.facts.micro_batch, halved.facts.memory_halvings, halved.facts.checkpointing)
+    np.testing.assert_allclose(scores(halved), scores(whole), rtol=1e-4, atol=1e-4)
+    for name, tensor in adapters(whole).items():
+        torch.testing.assert_close(adapters(halved)[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_where_one_window_does_not_fit_activations_are_computed_again_to_the_same_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = fitted(batch=6)
+    run = MomentBackbone.run
+
+    def no_memory(self: MomentBackbone, states: Tensor, *arguments: Any, **more: Any) -> Tensor:
+        if torch.is_grad_enabled() and not more.get("save_memory"):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(self, states, *arguments, **more)
+
+    monkeypatch.setattr(MomentBackbone, "run", no_memory)
+    again = fitted(batch=6)
+    assert (1, True) == (again.facts.micro_batch, again.facts.checkpointing)
+    for name, tensor in adapters(whole).items():
+        torch.testing.assert_close(adapters(again)[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_a_trial_that_cannot_fit_at_one_window_fails_with_the_gb_it_would_need() -> None:
+    resources = TrialResources(host_memory_gb=1e-3)
+    with pytest.raises(MemoryCapError, match=r"needs \d\.\d GB with gradient checkpointing"):
+        MomentLora(MomentLoraConfig(), resources).fit(small_windows.support(), small_windows.reference())
 
 
 def test_a_window_scores_the_same_alone_and_among_others() -> None:

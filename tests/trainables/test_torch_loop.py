@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables._torch import EarlyStopping, Schedule, allocator_gb, example_order, torch_session, train
+from trainables._torch import EarlyStopping, Schedule, example_order, torch_session, train
 from trainables.errors import NonFiniteError, UntrainedError
 from trainables.protocol import TrialResources
 
@@ -124,11 +124,6 @@ def test_a_session_leaves_neither_the_seed_nor_the_threads_behind() -> None:
         torch.rand(100)
     assert threads == torch.get_num_threads()
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
-
-
-def test_tensors_may_fill_the_cap_less_what_cuda_itself_takes() -> None:
-    assert 9.25 == allocator_gb(10)
-    assert 0.5 == allocator_gb(1)
 
 
 def stopped(losses: list[float], every: int = 1, patience: int = 2) -> tuple[int, float]:
