@@ -53,7 +53,9 @@ def test_a_ray_that_does_not_come_up_is_one_message(monkeypatch):
         raise Exception("The current node timed out during startup.\nmore")  # noqa: TRY002  (as Ray does)
 
     monkeypatch.setattr(ray, "init", init)
-    workplace = Workplace({}, {}, Machine(2, ()), Slots(2, 0, 0, 0.0, 1), draw_timeout_s=9, gpu_memory_gb=8)
+    workplace = Workplace(
+        {}, {}, Machine(2, ()), Slots(2, 0, 0, 0.0, 1), draw_timeout_s=9, gpu_memory_gb=8, host_memory_gb=4
+    )
     message = "Ray did not start on this machine: The current node timed out during startup. Try again"
     with pytest.raises(PlanError, match=message), connected(None, workplace, make_sweep_plan(make_cell("pca"))):
         pass
