@@ -1,4 +1,4 @@
-"""Memory of a LoRA training step, estimated and measured: `python -m tests.memory_bench`, part of `make bench`.
+"""Memory of a LoRA training step, estimated and measured: `python -m tests.memory_bench`.
 
 Not a test: each line is a process of its own with random weights of a published size, that takes one step (forward,
 backward, AdamW) of so many windows of 88 channels.

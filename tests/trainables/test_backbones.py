@@ -130,6 +130,59 @@ def test_a_hub_name_without_network_or_cache_is_refused_in_words(
         backbones.resolve("AutonLab/MOMENT-1-small")
 
 
+def hub_cache(cache: Path, folder: Path, name: str = "AutonLab/MOMENT-1-small") -> Path:
+    """Lay a folder out as the hub's client caches it; return where its weights' bytes lie."""
+    root = cache / f"models--{name.replace('/', '--')}"
+    commit = "0" * 40
+    for part in ("blobs", "refs", f"snapshots/{commit}"):
+        (root / part).mkdir(parents=True)
+    (root / "refs" / "main").write_text(commit, encoding="utf-8")
+    for number, file in enumerate((backbones.CONFIG_FILE, backbones.WEIGHTS_FILE)):
+        shutil.copy(folder / file, root / "blobs" / str(number))
+        (root / "snapshots" / commit / file).symlink_to(f"../../blobs/{number}")
+    return root / "blobs" / "1"
+
+
+@pytest.fixture
+def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path) -> Path:
+    """The weights' bytes in a hub cache that holds MOMENT-1-small; the hub itself refuses."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    return hub_cache(tmp_path / "hub", folder)
+
+
+def test_what_the_hub_cache_holds_is_used_without_asking_the_hub(cached: Path) -> None:
+    found = backbones.resolve("AutonLab/MOMENT-1-small")
+    assert cached.resolve() == (found / backbones.WEIGHTS_FILE).resolve()
+    assert found == backbones.find("AutonLab/MOMENT-1-small")
+
+
+@pytest.mark.parametrize("link_stays", [True, False])
+def test_a_download_that_was_broken_off_is_said_to_be_one(cached: Path, link_stays: bool) -> None:
+    if not link_stays:
+        next(cached.parents[1].glob(f"snapshots/*/{backbones.WEIGHTS_FILE}")).unlink()
+    cached.rename(cached.with_suffix(".incomplete"))
+    assert backbones.find("AutonLab/MOMENT-1-small") is None
+    with pytest.raises(
+        WeightsError, match=r"in the hub cache only in part and cannot be fetched: .*model\.safetensors"
+    ):
+        backbones.resolve("AutonLab/MOMENT-1-small")
+
+
+def test_bytes_that_are_missing_in_the_hub_cache_are_noticed(cached: Path) -> None:
+    cached.write_bytes(cached.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="cut short"):
+        backbones.resolve("AutonLab/MOMENT-1-small")
+
+
+def test_the_size_of_a_download_is_that_of_the_published_file() -> None:
+    assert 4 * 341_248_520 == backbones.download_bytes("AutonLab/MOMENT-1-large")
+
+
 def test_a_missing_momentfm_is_refused_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     found = metadata.version
 
