@@ -18,6 +18,8 @@ from trainables.registry import config_class
 MATTERS = ("backbone", "rank", "targets", "adapted_layers", "precision", "channels", "batch", "context", "objective")
 """Settings that memory depends on."""
 
+PRECISIONS = ("fp32", "bf16")
+
 
 @dataclass(frozen=True, slots=True)
 class CellMemory:
@@ -128,7 +130,9 @@ def _configurations(cell: Cell, backbone: str) -> Iterator[dict[str, Scalar]]:
             values = dimension.values if dimension.kind == "choice" else dimension.values[-1:]
             choices.append([(name, value) for value in values])
     for combination in product(*choices):
-        yield {**cell.settings, **dict(combination), "backbone": backbone}
+        settings = {**cell.settings, **dict(combination), "backbone": backbone}
+        undecided = settings.get("precision") == "auto"  # it ends in either, and neither always takes more
+        yield from ({**settings, "precision": precision} for precision in PRECISIONS) if undecided else (settings,)
 
 
 def _backbone_config(name: str) -> Mapping[str, object]:

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from orchestrator.errors import RunFolderError
+from orchestrator.json_lines import whole_lines
 from trainables.trial import WindowScores
 
 SCHEMA_VERSION = 1
@@ -33,7 +34,7 @@ COLUMNS = (
     "held_out", "exposure",
     "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
     "micro_batch", "checkpointing", "memory_halvings", "trainable_parameters", "effective_scale", "training_steps",
-    "cache_saved_seconds", "kept_channels", "simulated", "fingerprint", "schema_version",
+    "cache_saved_seconds", "device", "dtype", "kept_channels", "simulated", "fingerprint", "schema_version",
 )  # fmt: skip
 """Fixed columns, in order; metrics follow under their own names, then `param.<name>`, sorted."""
 
@@ -168,15 +169,12 @@ def _score_columns(scores: WindowScores) -> dict[str, object]:
 
 
 def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     records = []
-    for number, line in enumerate(lines, start=1):
-        if number == len(lines) and not line.endswith("\n"):
-            break  # the driver died while appending: that draw has no row yet
+    for number, line in enumerate(whole_lines(path), start=1):  # a draw whose line has no end has no row yet
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as err:
-            raise RunFolderError(f"{path}:{number}: not a row: {err.msg}") from err
+        except ValueError as err:  # no JSON, or no UTF-8
+            raise RunFolderError(f"{path}:{number}: not a row: {err}") from err
         if not isinstance(record, dict) or not set(IDENTITY) <= set(record):
             raise RunFolderError(f"{path}:{number}: not a row: needs {', '.join(IDENTITY)}")
         records.append(record)

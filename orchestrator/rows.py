@@ -61,7 +61,8 @@ def make_row(
 _OUTCOME_COLUMNS = (
     "status", "reason", "threshold", "threshold_rule", "fit_seconds", "threshold_seconds", "score_seconds",
     "peak_host_mb", "peak_device_mb", "micro_batch", "checkpointing", "memory_halvings",
-    "trainable_parameters", "effective_scale", "training_steps", "cache_saved_seconds", "kept_channels",
+    "trainable_parameters", "effective_scale", "training_steps", "cache_saved_seconds", "device",
+    "dtype", "kept_channels",
 )  # fmt: skip
 
 

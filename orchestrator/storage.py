@@ -15,6 +15,7 @@ from typing import Self
 from urllib.parse import quote
 
 from orchestrator.errors import RunFolderError
+from orchestrator.json_lines import cut_partial_line
 from orchestrator.results import Cell, read_records, row_line, write_parquet, write_scores
 from trainables.trial import WindowScores
 from trainables.winner import SavedWinner
@@ -81,7 +82,7 @@ class RunFolder:
         try:
             if scores is not None:
                 write_scores(self.path, str(row["trial"]), int(row["draw"] or 0), scores)
-            self._cut_partial_line()
+            cut_partial_line(self._rows)
             end = os.fstat(self._rows).st_size
             try:
                 _write_all(self._rows, (row_line(row) + "\n").encode())
@@ -129,8 +130,17 @@ class RunFolder:
         self.write_text(MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
     def write_results(self) -> Path:
-        """Write `results.parquet` from the rows and return its path."""
-        return write_parquet(self.path)
+        """Write `results.parquet` from the rows and return its path.
+
+        Raises
+        ------
+        RunFolderError
+            The disk is full or read-only.
+        """
+        try:
+            return write_parquet(self.path)
+        except OSError as err:  # pyarrow's have no strerror
+            raise RunFolderError(f"{self.path}: cannot write: {err}; free space, then --resume it") from err
 
     def discard(self) -> None:
         """Remove what this start has written: it was refused before its first row."""
@@ -153,13 +163,6 @@ class RunFolder:
                 raise RunFolderError(f"{self.path}: in use by another sweep; wait for it, or end it first") from err
             raise RunFolderError(f"{self.path}: cannot lock: {err.strerror}") from err
         return descriptor
-
-    def _cut_partial_line(self) -> None:
-        """Remove a last line without its end: the driver died while appending it."""
-        size = os.fstat(self._rows).st_size
-        if size == 0 or os.pread(self._rows, 1, size - 1) == b"\n":
-            return
-        os.ftruncate(self._rows, (self.path / ROWS).read_bytes().rfind(b"\n") + 1)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -110,12 +110,22 @@ def _sha256_of(path: Path, _size: int, _mtime_ns: int) -> str:
 
 def frozen_backbone(folder: Path, device: torch.device, init: Init, seed: int) -> MomentBackbone:
     """Return a backbone that nobody changes, loaded once per process."""
-    return _frozen_backbone(str(folder), str(device), identity(folder, init, seed), seed if init == "random" else None)
+    name = identity(folder, init, seed)
+    if init == "pretrained":
+        return _pretrained(str(folder), str(device), name)
+    key = (str(device), name)
+    if key not in _RANDOM:
+        _RANDOM.clear()  # the one before goes first: random weights are no file, each set takes its whole size
+        _RANDOM[key] = load(folder, device, random_seed=seed)
+    return _RANDOM[key]
 
 
 @lru_cache(maxsize=2)
-def _frozen_backbone(folder: str, device: str, _identity: str, random_seed: int | None) -> MomentBackbone:
-    return load(Path(folder), torch.device(device), random_seed=random_seed)
+def _pretrained(folder: str, device: str, _identity: str) -> MomentBackbone:
+    return load(Path(folder), torch.device(device))
+
+
+_RANDOM: dict[tuple[str, str], MomentBackbone] = {}
 
 
 def open_frozen(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainables._memory import MicroBatches, in_parts
 from trainables._moment import LoraSettings, MomentBackbone, adapted_from, check_trainable, patch_count, twin
-from trainables._moment_config import parsed_targets
+from trainables._moment_config import parsed_targets, precision_of
 from trainables._torch import EarlyStopping, Schedule
 from trainables.data.windows import LabelledWindows
 from trainables.moment_lora import MomentLoraConfig
@@ -73,7 +73,8 @@ def adapt(
     check_trainable(targets, patch_count(telemetry.length, frozen))
     backbone = twin(frozen)
     parameters = backbone.add_lora(lora_settings(config, first))
-    parts = lora_footprint(frozen.config, config, telemetry)
+    counted = config.model_copy(update={"precision": precision_of(config, resources)})
+    parts = lora_footprint(frozen.config, counted, telemetry)
     passes = lora_passes(parts, config, telemetry.channels, windows, cap_of(resources))
     memory = MicroBatches(passes.micro_batch, passes.checkpointing, may_checkpoint=True)
     return Adapted(backbone, parameters, first, memory)

@@ -28,6 +28,12 @@ from trainables.errors import DetectorError, MissingPackageError, WeightsError
 REVIN_EPS = 1e-5
 """Added to the standard deviation by momentfm's RevIN."""
 
+ALIGNMENT = 64
+"""Bytes: where torch lets its own tensors start."""
+
+COPIED_BYTES = 2**20
+"""Tensors below this size may be copied: all of the bundled backbone, no large one of a published model."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
@@ -238,7 +244,16 @@ def _stored(weights: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file  # noqa: PLC0415
 
     unused = {backbones.VOCABULARY, backbones.POSITIONS}
-    return {key: tensor.float() for key, tensor in load_file(weights).items() if key not in unused}
+    return {key: _aligned(tensor.float()) for key, tensor in load_file(weights).items() if key not in unused}
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """Return a tensor that starts where torch's own would: the last bits of a product depend on it.
+
+    A file starts its tensors anywhere. Large ones stay mapped, so that processes share them; their products are the
+    same in every process that maps the file, but may differ in the last bits from those of a pickled copy.
+    """
+    return tensor.clone() if tensor.data_ptr() % ALIGNMENT and tensor.nbytes < COPIED_BYTES else tensor
 
 
 def _filled(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from trainables.errors import DetectorError
-from trainables.protocol import DetectorConfig
+from trainables.protocol import DetectorConfig, TrialResources
+
+if TYPE_CHECKING:
+    from trainables._torch import Precision
 
 
 def _keep(value: object) -> object:
@@ -97,3 +100,12 @@ def _nearest(name: str) -> str:
     plain = name.lower().removesuffix("_proj")
     found = [_ALIASES[plain]] if plain in _ALIASES else get_close_matches(plain, TARGETS, n=1, cutoff=0.5)
     return f", did you mean {found[0]}?" if found else ""
+
+
+def precision_of(config: MomentConfig, resources: TrialResources) -> "Precision":
+    """Return the floating point that the settings end in on this device."""
+    import torch  # noqa: PLC0415  (slow to import)
+
+    from trainables._torch import resolved_precision  # noqa: PLC0415
+
+    return resolved_precision(config.precision, torch.device(resources.device))

@@ -79,7 +79,7 @@ def _run(
         support_y=support.y,
     )
     decided = time.perf_counter()
-    if _judged_on_support(request, settings) and held_out is not None:
+    if held_out is not None and held_out.support is not None and _judged_on_support(request, settings):
         query = support
         scores = _window_scores(series, query, held_out.support, None)
     else:
@@ -104,6 +104,8 @@ def _run(
         effective_scale=facts.effective_scale,
         training_steps=facts.training_steps,
         cache_saved_seconds=facts.cache_saved_seconds,
+        device=resources.device,
+        dtype=facts.dtype,
         kept_channels=facts.kept_channels,
     )
     return outcome, detector
@@ -122,7 +124,7 @@ def _winner(
     winner = describe(request, settings, parts, resources, (outcome.threshold or 0.0, outcome.threshold_rule))
     try:
         return with_files(winner, detector, parts, resources)
-    except Exception as err:  # whatever a user's own class raises: a score must not be lost to it
+    except (Exception, DrawTimeoutError) as err:  # whatever a user's own class does: a score must not be lost to it
         return winner.without_files(_reason(err))
 
 
@@ -155,7 +157,8 @@ def _cross_fit(
     by_support = settings.threshold.rule == "support_f1"
     why_not = why_not_held_out(support)
     if why_not is None:
-        return held_out_scores(build, support, reference), "" if by_support else ", out of fold"
+        scores = held_out_scores(build, support, reference, of_support=by_support or judged)
+        return scores, "" if by_support else ", out of fold"
     if judged or by_support:
         raise ProtocolError(f"no out-of-fold scores: {why_not}")
     return None, f", in sample ({why_not})"

@@ -20,9 +20,9 @@ NEIGHBOURHOOD = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutScores:
-    """Scores of the support set [K] and of the unlabelled reference [R], each by a fit that did not see it."""
+    """Scores of the support set [K], if asked for, and of the unlabelled reference [R], by fits that did not see it."""
 
-    support: NDArray[np.float32]
+    support: NDArray[np.float32] | None
     reference: NDArray[np.float32]
 
 
@@ -45,7 +45,9 @@ def why_not_held_out(support: LabelledWindows) -> str | None:
     return f"the support set has {groups.faults} faults and {normal} normal stretches; two of each are needed"
 
 
-def held_out_scores(build: Callable[[], Detector], support: LabelledWindows, reference: Windows) -> HeldOutScores:
+def held_out_scores(
+    build: Callable[[], Detector], support: LabelledWindows, reference: Windows, *, of_support: bool = True
+) -> HeldOutScores:
     """Score support set and reference by cross-fitting.
 
     The support set is divided by fault and by neighbourhood into at most `FOLDS` folds. Each fold is scored by
@@ -62,6 +64,8 @@ def held_out_scores(build: Callable[[], Detector], support: LabelledWindows, ref
         Labelled windows [K]; `why_not_held_out` must be None.
     reference
         Unlabelled windows [R]; each fit may see all of them, since they carry no label.
+    of_support
+        False: the support set is not scored, which a network takes seconds for.
     """
     groups = _groups(support)
     nearest = _nearest_group(groups, reference.ends)
@@ -71,10 +75,11 @@ def held_out_scores(build: Callable[[], Detector], support: LabelledWindows, ref
     for train, held_out in splitter.split(support.ends, support.y, groups.of_window):
         detector = build()
         detector.fit(support.take(train), reference)
-        on_support[held_out] = checked_scores(detector, support.take(held_out))
+        if of_support:
+            on_support[held_out] = checked_scores(detector, support.take(held_out))
         mine = np.flatnonzero(np.isin(nearest, groups.of_window[held_out]))
         on_reference[mine] = checked_scores(detector, reference.take(mine))
-    return HeldOutScores(on_support, on_reference)
+    return HeldOutScores(on_support if of_support else None, on_reference)
 
 
 def held_out_share(

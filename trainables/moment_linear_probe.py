@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables._moment_config import MomentHeadConfig
+from trainables._moment_config import MomentHeadConfig, precision_of
 from trainables._served import Served
 from trainables._support import require_both_classes
 from trainables.data.windows import LabelledWindows, Windows
@@ -75,6 +75,7 @@ class MomentLinearProbe:
         return FitFacts(
             trainable_parameters=self.head_.alarm_weight.size + 1,
             cache_saved_seconds=self.served_.seconds,
+            dtype=precision_of(self.config, self.resources),
             kept_channels=self.features_.scaling.kept_channels,
         )
 

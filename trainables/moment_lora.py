@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from trainables._moment_config import MomentHeadConfig, parsed_targets
+from trainables._moment_config import MomentHeadConfig, parsed_targets, precision_of
 from trainables._moment_input import worst_channels
 from trainables._served import Served
 from trainables._support import require_both_classes
@@ -174,6 +174,7 @@ class MomentLora:
             effective_scale=self.config.effective_scale,
             training_steps=model.steps,
             cache_saved_seconds=self.served_.seconds,
+            dtype=precision_of(self.config, self.resources),
             kept_channels=scaling.kept_channels,
         )
 

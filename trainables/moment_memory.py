@@ -127,5 +127,5 @@ def _training(size: Architecture, config: MomentLoraConfig, telemetry: Telemetry
 
 
 def _precision(config: MomentConfig) -> Literal["fp32", "bf16"]:
-    """Return what is counted with: `auto` may end in fp32, which takes more."""
+    """Return what is counted with; who knows what `auto` ends in has put that in its place before."""
     return "bf16" if config.precision == "bf16" else "fp32"

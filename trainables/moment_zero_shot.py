@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from trainables._moment_config import Masking, MomentConfig
+from trainables._moment_config import Masking, MomentConfig, precision_of
 from trainables._moment_input import fit_scaling, worst_channels
 from trainables._served import Served
 from trainables.data.windows import LabelledWindows, Windows
@@ -90,5 +90,6 @@ class MomentZeroShot:
         return FitFacts(
             trainable_parameters=0,
             cache_saved_seconds=self.served_.seconds,
+            dtype=precision_of(self.config, self.resources),
             kept_channels=self.scaling_.kept_channels,
         )

@@ -69,6 +69,8 @@ class FitFacts:
         Steps whose result was kept; 0 if held-out windows liked the start best.
     cache_saved_seconds
         What results that came from a cache took when they were computed: add them to know what the work costs.
+    dtype
+        Floating point in which a network computed: "fp32" or "bf16".
     kept_channels
         "name=measure" of the channels that were kept, the first reason first; None if all were.
     """
@@ -80,6 +82,7 @@ class FitFacts:
     effective_scale: float | None = None
     training_steps: int | None = None
     cache_saved_seconds: float | None = None
+    dtype: Literal["fp32", "bf16"] | None = None
     kept_channels: str | None = None
 
 

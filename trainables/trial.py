@@ -129,5 +129,7 @@ class TrialOutcome:
     effective_scale: float | None = None
     training_steps: int | None = None
     cache_saved_seconds: float | None = None
+    device: Literal["cpu", "cuda"] | None = None
+    dtype: Literal["fp32", "bf16"] | None = None
     kept_channels: str | None = None
     winner: SavedWinner | None = None

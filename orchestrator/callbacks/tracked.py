@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.callbacks.base import Row
+from orchestrator.json_lines import cut_partial_line, whole_lines
 from orchestrator.results import row_line
 
 FOLDER = "wandb"
@@ -59,8 +60,8 @@ class Ledger:
     def __init__(self, run: Path) -> None:
         self.folder = run / FOLDER
         self._path = self.folder / LEDGER
-        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
-        entries = [Written(**json.loads(line)) for line in lines if line.endswith("\n")]
+        lines = whole_lines(self._path) if self._path.exists() else []
+        entries = [Written(**json.loads(line)) for line in lines]
         self._written = {entry.folder: entry for entry in entries}
         self.group = entries[0].run_id.rpartition("-")[0] if entries else _group(run)
         """Name of the sweep in W&B: the run folder's, also after the folder was moved."""
@@ -84,7 +85,8 @@ class Ledger:
     def add(self, entry: Written) -> None:
         """Append a line."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
+        with self._path.open("a+", encoding="utf-8") as file:
+            cut_partial_line(file.fileno())
             file.write(json.dumps(asdict(entry)) + "\n")
         self._written[entry.folder] = entry
 

@@ -1,6 +1,7 @@
 """Detectors whose winners are saved, or not, each in its own way."""
 
 import pickle
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -88,3 +89,14 @@ class OwnPickle(Levels):
         detector = cls(config, resources)
         detector.level = pickle.loads((folder / "level.pkl").read_bytes())
         return detector
+
+
+class SlowToSave(Levels):
+    """Saving it takes longer than a draw may last."""
+
+    def save(self, folder: Path) -> None:
+        time.sleep(60)
+
+    @classmethod
+    def load(cls, folder: Path, config: InstantConfig, resources: TrialResources) -> "SlowToSave":
+        return cls(config, resources)

@@ -119,3 +119,12 @@ def test_the_8_gb_job_draws_10_000_shots_from_less_than_half_of_its_pool():
     assert 10_000 < len(parts.pool) / 2
     faulty = np.count_nonzero(parts.pool.y)
     assert 0.1 < faulty / len(parts.pool) < 0.5
+
+
+@pytest.mark.parametrize("channels", ["all", "4"])
+def test_precision_that_is_decided_later_counts_as_whichever_takes_more(tmp_path: Path, channels: str):
+    def lora(precision: str):
+        text = f"\n  moment_lora: {{backbone: {LARGE}, rank: 32, channels: {channels}, precision: {precision}}}\n"
+        return plan_memory(*plan_of(tmp_path, text), on_gpu=True)[0].passes
+
+    assert lora("auto").gb == max(lora("fp32").gb, lora("bf16").gb)

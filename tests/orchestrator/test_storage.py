@@ -138,3 +138,22 @@ def test_a_number_that_json_cannot_hold_is_refused(made):
     with RunFolder(made, resume=True) as folder, pytest.raises(ValueError, match="JSON"):
         folder.append(row(102, value=float("nan")))
     assert [100, 101] == [record["draw"] for record in read_records(made)]
+
+
+def test_a_last_line_cut_within_a_character_is_ignored_too(made):
+    with (made / "rows.jsonl").open("ab") as file:
+        file.write('{"detector": "Größe'.encode()[:-5])
+    assert [100, 101] == [record["draw"] for record in read_records(made)]
+
+
+@pytest.mark.parametrize("separator", ["\u0085", "\u2028", "\u2029", "\x1c", "\r"])
+def test_text_in_a_row_may_hold_what_other_programs_take_for_the_end_of_a_line(made, separator):
+    with RunFolder(made, resume=True) as folder:
+        folder.append(row(102, kept_channels=f"a{separator}b"))
+    assert f"a{separator}b" == read_records(made)[-1]["kept_channels"]
+
+
+def test_a_table_of_results_that_cannot_be_written_is_one_message(made):
+    (made / "results.part").mkdir()
+    with RunFolder(made, resume=True) as folder, pytest.raises(RunFolderError, match=r"cannot write: .*Is a directory"):
+        folder.write_results()

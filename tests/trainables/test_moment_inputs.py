@@ -1,13 +1,18 @@
 """Tests of what MOMENT detectors see, keep and refuse: channels, level beside shape, values that are no numbers."""
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from tests.fakes import small_windows
+from trainables import _frozen, backbones
+from trainables._moment import MomentBackbone
 from trainables._moment_config import MomentHeadConfig
 from trainables._torch import resolved_precision
 from trainables.data.windows import LabelledWindows, Windows
@@ -94,8 +99,6 @@ def test_one_shot_is_one_class_and_refused(detector: Any) -> None:
 def test_auto_takes_bf16_where_the_processor_has_it(
     has: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert expected == resolved_precision("auto", torch.device("cpu"))
     assert "fp32" == resolved_precision("fp32", torch.device("cpu"))
@@ -113,3 +116,21 @@ def test_settings_of_lora_say_their_scale() -> None:
     assert 2.0 == MomentLoraConfig(rank=4).effective_scale
     assert 1.0 == MomentLoraConfig(rank=4, rank_stabilised=True).effective_scale
     assert MomentHeadConfig().context == "level_scale"
+
+
+def test_one_set_of_random_weights_is_kept_at_a_time() -> None:
+    def of(seed: int) -> MomentBackbone:
+        return _frozen.frozen_backbone(backbones.WEIGHTS_FOLDER, torch.device("cpu"), "random", seed)
+
+    first = weakref.ref(of(1))
+    assert of(1) is first()
+    of(2)
+    gc.collect()
+    assert first() is None
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_detector_says_what_it_computed_in(precision: str) -> None:
+    detector = MomentZeroShot(MomentZeroShotConfig.model_validate({"precision": precision}), TrialResources())
+    windows = small_windows.reference(6)
+    assert precision == detector.fit(small_windows.support(), windows).facts.dtype

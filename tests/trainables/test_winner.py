@@ -22,6 +22,7 @@ from trainables.settings import (
     WindowCaps,
 )
 from trainables.trial import EvaluationSettings, TrialRequest
+from trainables.watchdog import run_within
 from trainables.winner import MANIFEST, Manifest, Origin, load_winner, read_manifest
 
 SAVABLE = "tests.fakes.savable_detectors"
@@ -184,3 +185,10 @@ def test_the_manifest_is_frozen_and_survives_its_own_text(saved):
     with pytest.raises(ValidationError):
         manifest.threshold = 0.0
     assert replace(saved[1].winner, files={}).manifest.origin is None
+
+
+def test_a_save_that_takes_the_rest_of_the_time_limit_costs_no_score(series):
+    request = TrialRequest("Slow", 0, 8, "report", 100, 1, {}, class_path=f"{SAVABLE}:SlowToSave", keep=True)
+    outcome = run_within(request, SETTINGS, series, TrialResources(), timeout_s=3.0, hard=False)
+    assert "ok" == outcome.status
+    assert "DrawTimeoutError: the draw ran longer than 3 s" in outcome.winner.manifest.not_saved

@@ -86,3 +86,11 @@ def test_a_digest_of_files_changes_with_place_and_size(tmp_path):
     assert before == files_digest([file])
     file.write_text("three")
     assert before != files_digest([file])
+
+
+def test_what_follows_a_line_without_its_end_is_whole(tmp_path):
+    write(tmp_path, Written("g-1", "offline-run-1-g-1", uploaded=False, content={}))
+    with (tmp_path / "wandb" / "tracked.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"run_id": "g-2", "fol')
+    write(tmp_path, Written("g-3", "offline-run-1-g-3", uploaded=False, content={}))
+    assert ["g-1", "g-3"] == [entry.run_id for entry in Ledger(tmp_path).waiting()]
