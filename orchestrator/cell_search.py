@@ -103,7 +103,7 @@ class CellSearch:
         self._in_flight = 0
         rows = list(recorded)
         self._reported = {r.trial for r in rows if r.phase == "report" and _is_kept(r)}
-        self._read_back([row for row in rows if row.phase == "select"])
+        self._read_back([row for row in rows if row.phase == "select" and self._is_ours(row)])
         if not cell.candidates:
             self._plan_report()
 
@@ -119,6 +119,11 @@ class CellSearch:
             return None
         reasons = {trial.user_attrs.get("reason", trial.state.name) for trial in self._told.values()}
         return f"all {self.cell.candidates} configurations failed: {min(reasons)}"
+
+    @property
+    def selection_ids(self) -> set[str]:
+        """Ids of the selection trials so far."""
+        return {candidate.plan.id for candidate in self._candidates.values()}
 
     @property
     def has_work(self) -> bool:
@@ -254,12 +259,18 @@ class CellSearch:
             parameters = self.winner[0]
         return [TrialPlan(self.cell, "report", None, parameters, (draw,)) for draw in self.cell.report_draws]
 
+    def _is_ours(self, record: Recorded) -> bool:
+        """Say whether a selection row has the id that its configuration has now; with other data it has another."""
+        if record.candidate is None or record.candidate >= self.cell.candidates:
+            return False
+        draws = (record.draw,) if self._rules.draws_are_searched else self.cell.selection_draws
+        return TrialPlan(self.cell, "select", record.candidate, record.parameters, draws).id == record.trial
+
     def _read_back(self, selection: Sequence[Recorded]) -> None:
         """Refill the study from rows: the same suggestions follow as if nothing had been interrupted."""
         blocks: dict[int, list[Recorded]] = {}
         for record in selection:
-            if record.candidate is not None and record.candidate < self.cell.candidates:
-                blocks.setdefault(record.candidate, []).append(record)
+            blocks.setdefault(record.candidate or 0, []).append(record)
         for number in range(max(blocks, default=-1) + 1):
             if number not in blocks and not self._may_ask:
                 break  # what comes later rests on a configuration that is not known: it runs again
@@ -275,7 +286,7 @@ class CellSearch:
         self._study.sampler = RandomSampler(seed=0)  # asked for nothing: all parameters are given
         self._study.enqueue_trial(parameters)
         candidate = self._add(number, parameters, self._study.ask(self._distributions))
-        kept = {r.draw: r.observation for r in block if r.trial == candidate.plan.id and r.observation is not None}
+        kept = {r.draw: r.observation for r in block if r.observation is not None}
         in_turn = sorted(kept, key=lambda draw: kept[draw].status == "pruned")  # racing decides again, as it did
         for draw in in_turn:
             if draw in candidate.seen:

@@ -96,7 +96,7 @@ class Driver:
             self._write_raced_out(raced_out)
         for cell in self.plan.cells:
             if self._cells[cell.name].announced:
-                self._set_aside_stale_reports(cell)
+                self._set_aside_stale(cell)
 
     @property
     def is_over(self) -> bool:
@@ -156,7 +156,7 @@ class Driver:
         state = self._cells[cell.name]
         if not state.announced and self._search.cell(cell.name).is_over and not self._refit_for_winner(cell):
             state.announced = True
-            self._set_aside_stale_reports(cell)
+            self._set_aside_stale(cell)
             self._observers.on_cell_done(cell, self._summary(cell))
 
     def lost(self, assignment: Assignment, draws: tuple[int, ...], status: Status, reason: str, *, again: bool) -> None:
@@ -215,9 +215,14 @@ class Driver:
             self._write(raced_out.plan, draw, TrialOutcome(status="pruned", reason=raced_out.reason))
 
     def _counted(self, name: str) -> list[_Standing]:
-        """Return the rows of a cell; report rows of a shorter search do not count while it is extended."""
-        rows = self._cells[name].rows.values()
-        return [row for row in rows if row.phase == "select" or not self._search.cell(name).unsearched]
+        """Return the rows of a cell; report rows of a shorter search do not count while it is extended.
+
+        Nor do selection rows on data or settings that a forced resume has replaced.
+        """
+        search = self._search.cell(name)
+        ours = search.selection_ids
+        rows = self._cells[name].rows.items()
+        return [row for key, row in rows if (key[0] in ours if row.phase == "select" else not search.unsearched)]
 
     def _keep(self, cell: Cell, row: Row) -> None:
         seen = observe(row, self._metric)
@@ -239,16 +244,22 @@ class Driver:
                 self._keep(cell, row)
         return recorded
 
-    def _set_aside_stale_reports(self, cell: Cell) -> None:
-        """Mark report rows of a configuration that lost the lead to a longer search, so that nobody pools them."""
-        current = {plan.id for plan in self._search.cell(cell.name).report_plans()}
+    def _set_aside_stale(self, cell: Cell) -> None:
+        """Mark rows that the plan no longer has, so that nobody pools them.
+
+        Report rows of a configuration that lost the lead to a longer search, and whatever a forced resume did again
+        on other data.
+        """
+        search = self._search.cell(cell.name)
+        current = {plan.id for plan in search.report_plans()} | search.selection_ids
         rows = self._cells[cell.name].rows
-        stale = {key for key, row in rows.items() if row.phase == "report" and key[0] not in current}
+        stale = {key for key, row in rows.items() if key[0] not in current and row.status != "pruned"}
         for row in self._folder.records:
             key = (str(row["trial"]), draw_of(row))
             if key in stale:
                 kept = {name: value for name, value in row.items() if name not in METRICS}
-                reason = "set aside: another configuration won the search since"
+                what = "another configuration won" if row["phase"] == "report" else "data or settings changed"
+                reason = f"set aside: {what} since"
                 self._folder.append({**kept, "status": "pruned", "reason": reason, "threshold": None})
                 del rows[key]
 

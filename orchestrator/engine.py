@@ -90,8 +90,10 @@ def run(
                 audience.on_start(plan, folder.records)
                 try:
                     _work(driver, folder, _workplace(plan, series, machine, weights), interrupts, options)
-                except PlanError:
-                    if not options.resume and not driver.statuses:
+                except BaseException as err:
+                    broken = Outcome(driver.statuses, driver.missing, driver.failures, interrupts.exit_code)
+                    audience.on_finish(replace(_summary(run_dir, broken, started, None), interrupted=True))
+                    if isinstance(err, PlanError) and not options.resume and not driver.statuses:
                         folder.discard()
                     raise
             outcome = Outcome(driver.statuses, driver.missing, driver.failures, interrupts.exit_code)

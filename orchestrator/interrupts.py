@@ -63,6 +63,9 @@ class Interrupts:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.arrived is not None:
+            if sys.stderr.isatty():
+                sys.stderr.write("\x1b[?25h")  # the live table hides the cursor, and nothing else will show it again
+                sys.stderr.flush()
             os._exit(128 + number)  # rows are whole: each was appended with one write, or is cut off on resume
         self.arrived = number
         sys.stderr.write("stopping: rows are kept; press Ctrl-C again to leave at once\n")

@@ -59,7 +59,7 @@ class SweepSummary:
     missing
         Planned rows that do not exist, because the sweep was interrupted or a search was cut short.
     interrupted
-        True after SIGINT or SIGTERM.
+        True after SIGINT or SIGTERM, or if an error ended the sweep.
     seconds
         Wall clock of this start.
     report
@@ -102,7 +102,7 @@ class Observer(Protocol):
         ...
 
     def on_finish(self, summary: SweepSummary) -> None:
-        """Take note that the sweep is over, complete or interrupted; the last call."""
+        """Take note that the sweep is over, complete, interrupted or broken off by an error; the last call."""
         ...
 
 

@@ -12,11 +12,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from orchestrator import engine
+from orchestrator.callbacks.base import Observers, SweepSummary
 from orchestrator.engine import resume_lines
 from orchestrator.errors import PlanError, RunFolderError
 from orchestrator.options import RunOptions
 from orchestrator.results import read_rows
 from orchestrator.spec import load_spec
+from orchestrator.storage import RunFolder
 from tests.fakes.sweeps import FAKES, SEARCHED, comparable, plan_of, run_sweep
 
 BLIND = f'\n  blind: {{class: "{FAKES}:InstantNone"}}\n'
@@ -245,3 +248,42 @@ def test_a_backend_that_refuses_to_resume_leaves_what_was_there(searched, monkey
     with pytest.raises(PlanError):
         run_sweep(plan, series, run, resume=True)
     assert len(rows) - 1 == len(read_rows(run))
+
+
+def test_a_forced_resume_on_other_data_is_complete_and_sets_the_old_rows_aside(searched, tmp_path):
+    plan, _, run, rows = searched
+    other, changed = plan_of(tmp_path, SEARCHED, ["data.seed=99"])
+    drop_rows(run, 1)
+    code, more = run_sweep(other, changed, run, backend="inline", resume=True, force=True)
+    assert 0 == code
+    standing = {key: row for key, row in more.items() if row["status"] == "ok"}
+    assert plan.rows == len(standing)
+    assert not set(standing) & set(rows)
+    told = {str(row["reason"]) for key, row in more.items() if key in rows}
+    assert {"set aside: data or settings changed since", "set aside: another configuration won since"} == told
+    fresh_code, fresh = run_sweep(other, changed, tmp_path / "fresh", backend="inline")
+    assert (0, comparable(fresh)) == (fresh_code, comparable(standing))
+
+
+class Watching(Observers):
+    """Notes that it was told the end."""
+
+    finished: SweepSummary | None = None
+
+    def on_finish(self, summary: SweepSummary) -> None:
+        self.finished = summary
+
+
+def test_observers_are_told_the_end_of_a_sweep_that_breaks(searched, monkeypatch):
+    plan, series, run, _ = searched
+    drop_rows(run, 2)
+
+    def full(*_):
+        raise RunFolderError("planted: no space left")
+
+    monkeypatch.setattr(RunFolder, "append", full)
+    watching = Watching()
+    with pytest.raises(RunFolderError, match="planted"):
+        engine.run(plan, series, run, RunOptions(backend="inline", resume=True, quiet=True), observers=[watching])
+    assert watching.finished is not None
+    assert (True, 2) == (watching.finished.interrupted, watching.finished.missing)
