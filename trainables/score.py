@@ -124,6 +124,8 @@ def _check_output(out: Path | None) -> None:
         raise WinnerError(f"{out}: unknown kind of file {out.suffix!r}; write {' or '.join(KINDS)}")
     if not out.absolute().parent.is_dir():
         raise WinnerError(f"{out}: there is no folder {out.parent}")
+    if out.exists():
+        raise WinnerError(f"{out}: exists and is not overwritten; remove it or choose another name")
 
 
 def _with_progress(telemetry: NewTelemetry) -> Iterable[int]:

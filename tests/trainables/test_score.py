@@ -202,3 +202,15 @@ def test_the_help_shows_how(finished):
     done = command("--help")
     assert 0 == done.exit_code
     assert "python -m trainables.score runs/NAME --detector random_forest --shots 100" in done.stdout
+
+
+@pytest.mark.parametrize("itself", [True, False])
+def test_an_output_that_exists_is_not_overwritten(finished, tmp_path, itself):
+    run, _, table = finished
+    there = tmp_path / "mine.parquet"
+    shutil.copy(table, there)
+    before = there.read_bytes()
+    done = command(run, "--detector", "pca", "--data", there if itself else table, "--out", there)
+    assert 2 == done.exit_code
+    assert f"{there}: exists and is not overwritten" in done.stderr
+    assert before == there.read_bytes()
