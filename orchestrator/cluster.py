@@ -2,8 +2,10 @@
 
 import importlib
 import logging
+import math
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +14,16 @@ import ray
 
 from orchestrator.backends.base import Workplace
 from orchestrator.errors import PlanError
+from orchestrator.interrupts import Interrupts
 from orchestrator.plan import SweepPlan
 from orchestrator.resources import Slots, gpu_fraction
 
+logger = logging.getLogger(__name__)
+
 PACKAGES = ("orchestrator", "trainables", "analysis")
+
+REMIND_S = 30.0
+"""A sweep that waits says so again after this long."""
 
 LEAST_STORE_MB = 256
 """Object store beside the data: results on their way to the driver."""
@@ -41,11 +49,14 @@ def _put(values: Mapping[str, str | None]) -> None:
 
 
 @contextmanager
-def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, verbose: bool = False) -> Iterator[Slots]:
+def connected(
+    address: str | None, workplace: Workplace, plan: SweepPlan, interrupts: Interrupts, *, verbose: bool = False
+) -> Iterator[Slots]:
     """Connect to Ray within the block and give the slots of what is there.
 
     Without an address, a Ray with the CPUs and GPUs of this machine is started, without a dashboard, and is
-    stopped afterwards. With one, the three packages and the modules of the user's own detectors are shipped.
+    stopped afterwards. With one, the three packages and the modules of the user's own detectors are shipped, and
+    with `resources.wait_for_nodes` a node with a GPU is asked for and waited for, where the plan has use for one.
 
     Raises
     ------
@@ -69,7 +80,9 @@ def connected(address: str | None, workplace: Workplace, plan: SweepPlan, *, ver
                 )
             except (ConnectionError, ValueError, RuntimeError) as err:
                 raise PlanError(f"--address {address}: cannot connect: {_first_line(err)}") from err
-            yield _cluster_slots(ray.cluster_resources(), workplace.slots)
+            interrupts.install()  # ray.init took SIGTERM for itself
+            with _gpu_node(plan, interrupts):
+                yield cluster_slots(ray.cluster_resources(), workplace.slots, plan.spec.resources.trials_per_gpu)
     finally:
         ray.shutdown()
 
@@ -106,13 +119,47 @@ _DRIVER_ONLY: Mapping[str, str | None] = {"WANDB_API_KEY": None}
 """What workers have no use for: the tracker runs on the driver."""
 
 
-def _cluster_slots(available: Mapping[str, float], here: Slots) -> Slots:
-    """Return the slots of a cluster; cards there are taken to hold one trial each (their memory is not known)."""
+@contextmanager
+def _gpu_node(plan: SweepPlan, interrupts: Interrupts) -> Iterator[None]:
+    """See to it that a cluster whose GPU nodes come and go has one within the block, or say that it has none."""
+    wants = sorted({cell.detector for cell in plan.cells if cell.gpu})
+    if not wants or ray.cluster_resources().get("GPU"):
+        yield
+    elif plan.spec.resources.wait_for_nodes:
+        from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  (only where nodes can be asked for)
+
+        request_resources(bundles=[{"GPU": 1}])  # without an autoscaler this waits for whoever adds a node
+        try:
+            _wait_for_gpu(interrupts)
+            yield
+        finally:
+            request_resources(bundles=[])
+    else:
+        logger.warning(
+            "the cluster has no GPU now: %s run on the CPU; resources.wait_for_nodes: true waits for one",
+            ", ".join(wants),
+        )
+        yield
+
+
+def _wait_for_gpu(interrupts: Interrupts) -> None:
+    said = -math.inf
+    while not (there := ray.cluster_resources()).get("GPU"):
+        if time.monotonic() - said >= REMIND_S:
+            said = time.monotonic()
+            logger.warning("waiting for a node with a GPU; the cluster has %g CPUs and no GPU", there.get("CPU", 0))
+        with interrupts.may_strike():
+            time.sleep(1)
+
+
+def cluster_slots(available: Mapping[str, float], here: Slots, wanted: int | str) -> Slots:
+    """Return the slots of a cluster; the memory of its cards is not known, so `auto` is one trial a card."""
     concurrent = int(available.get("CPU", 0)) // here.threads
     if concurrent < 1:
         raise PlanError(f"the cluster has {available.get('CPU', 0):g} CPUs; a trial needs {here.threads}")
     gpus = int(available.get("GPU", 0))
-    return Slots(concurrent, min(gpus, concurrent), int(gpus > 0), gpu_fraction(int(gpus > 0)), here.threads)
+    share = 0 if not gpus else wanted if isinstance(wanted, int) else 1
+    return Slots(concurrent, min(gpus * share, concurrent), share, gpu_fraction(share), here.threads)
 
 
 def _shipped(plan: SweepPlan) -> list[Path]:

@@ -121,7 +121,8 @@ def plan_slots(machine: Machine, resources: ResourceSettings) -> Slots:
 
 def local_machine() -> Machine:
     """Return CPUs that this process may use and GPUs that `nvidia-smi` lists; touches no GPU, imports no torch."""
-    return Machine(len(os.sched_getaffinity(0)), _local_gpus())
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
+    return Machine(cpus, _local_gpus())
 
 
 def _local_gpus() -> tuple[Gpu, ...]:

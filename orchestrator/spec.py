@@ -75,7 +75,9 @@ class ResourceSettings(Settings):
     draw_timeout_s: Annotated[float, Field(gt=0, le=604_800)] = Field(
         default=900, description="Seconds until a draw is ended; at most a week."
     )
-    wait_for_nodes: bool = Field(default=False, description="Wait for machines that could run a request.")
+    wait_for_nodes: bool = Field(
+        default=False, description="On a cluster without a GPU: ask for a node with one, and wait for it."
+    )
     price_per_gpu_hour: Annotated[float, Field(ge=0, le=100_000)] | None = Field(
         default=None, description="For the plan only."
     )

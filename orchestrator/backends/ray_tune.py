@@ -207,7 +207,7 @@ class RayTuneBackend:
 
     def run(self, driver: Driver, workplace: Workplace, interrupts: Interrupts) -> None:
         """See `Backend`."""
-        with connected(self._address, workplace, driver.plan, verbose=self._verbose) as slots:
+        with connected(self._address, workplace, driver.plan, interrupts, verbose=self._verbose) as slots:
             interrupts.install()  # ray.init took SIGTERM for itself
             workplace = replace(workplace, slots=slots)
             desk = _Desk(driver, workplace)

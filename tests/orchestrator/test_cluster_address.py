@@ -1,14 +1,17 @@
 """Which cluster a sweep uses, and how soon it says that there is none."""
 
+import logging
 import socket
 import time
+from dataclasses import replace
 
 import pytest
 import ray
 
 from orchestrator.backends import Workplace, cluster_address
-from orchestrator.cluster import connected
+from orchestrator.cluster import cluster_slots, connected
 from orchestrator.errors import PlanError
+from orchestrator.interrupts import Interrupts
 from orchestrator.resources import Machine, Slots
 from tests.fakes.plans import make_cell, make_sweep_plan
 
@@ -48,14 +51,71 @@ def test_what_is_no_address_is_refused_with_the_forms_that_are(address):
         cluster_address(address)
 
 
-def test_a_ray_that_does_not_come_up_is_one_message(monkeypatch):
+def test_a_ray_that_does_not_come_up_is_one_message(monkeypatch, workplace):
     def init(**_options):
         raise Exception("The current node timed out during startup.\nmore")  # noqa: TRY002  (as Ray does)
 
     monkeypatch.setattr(ray, "init", init)
-    workplace = Workplace(
+    message = "Ray did not start on this machine: The current node timed out during startup. Try again"
+    with (
+        pytest.raises(PlanError, match=message),
+        connected(None, workplace, make_sweep_plan(make_cell("pca")), Interrupts()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("wanted", "gpu", "share"), [(1, 2, 0.9999), ("auto", 2, 0.9999), (2, 4, 0.5)])
+def test_a_cluster_holds_as_many_trials_a_card_as_asked_for(wanted, gpu, share):
+    slots = cluster_slots({"CPU": 8.0, "GPU": 2.0}, Slots(2, 0, 0, 0.0, 1), wanted)
+    assert (8, gpu) == (slots.concurrent, slots.gpu)
+    assert slots.gpu_fraction == pytest.approx(share, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head with one CPU and without a GPU."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    yield made
+    made.shutdown()
+
+
+def gpu_plan(*, wait: bool):
+    plan = make_sweep_plan(replace(make_cell("moment_zero_shot", 0), gpu=True))
+    resources = plan.spec.resources.model_copy(update={"wait_for_nodes": wait})
+    return replace(plan, spec=plan.spec.model_copy(update={"resources": resources}))
+
+
+@pytest.fixture
+def workplace():
+    return Workplace(
         {}, {}, Machine(2, ()), Slots(2, 0, 0, 0.0, 1), draw_timeout_s=9, gpu_memory_gb=8, host_memory_gb=4
     )
-    message = "Ray did not start on this machine: The current node timed out during startup. Try again"
-    with pytest.raises(PlanError, match=message), connected(None, workplace, make_sweep_plan(make_cell("pca"))):
-        pass
+
+
+@pytest.mark.ray
+def test_a_cluster_without_a_gpu_says_what_runs_on_the_cpu(cluster, workplace, caplog):
+    with connected(cluster.address, workplace, gpu_plan(wait=False), Interrupts()) as slots:
+        assert (1, 0) == (slots.concurrent, slots.gpu)
+    assert "the cluster has no GPU now: moment_zero_shot run on the CPU" in caplog.text
+
+
+@pytest.mark.ray
+def test_a_sweep_waits_for_a_node_with_a_gpu_where_asked_to(cluster, workplace):
+    said = []
+
+    def join(record: logging.LogRecord) -> bool:
+        """Let a node join as soon as somebody waits for it."""
+        said.append(record.getMessage())
+        cluster.add_node(num_cpus=1, num_gpus=1)
+        return True
+
+    logger = logging.getLogger("orchestrator.cluster")
+    logger.addFilter(join)
+    try:
+        with connected(cluster.address, workplace, gpu_plan(wait=True), Interrupts()) as slots:
+            assert (2, 1, 1) == (slots.concurrent, slots.gpu, slots.trials_per_gpu)
+    finally:
+        logger.removeFilter(join)
+    assert ["waiting for a node with a GPU; the cluster has 1 CPUs and no GPU"] == said
