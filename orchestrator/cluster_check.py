@@ -17,6 +17,7 @@ import typer
 from orchestrator.errors import SpecError
 from orchestrator.problems import Problems, found, unknown
 from orchestrator.yaml_source import KeyPath, Positions, Value, parse
+from trainables.paths import expanded
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -225,7 +226,7 @@ def _mounts(values: dict[str, Value], problems: Problems, base: Path) -> list[st
     ]
     sources.append((("auth", "ssh_private_key"), _mapping(values.get("auth")).get("ssh_private_key")))
     for path, source in sources:
-        if not isinstance(source, str) or (base / Path(source).expanduser()).exists():
+        if not isinstance(source, str) or (base / expanded(source)).exists():
             continue
         if source.endswith(TOKEN_FILE):
             notes.append(f"{source} does not exist yet: ray get-auth-token --generate && chmod 600 {source}")

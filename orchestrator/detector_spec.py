@@ -12,6 +12,7 @@ from orchestrator.space import KINDS, Dimension, kind_problem
 from orchestrator.yaml_source import KeyPath, Value
 from trainables.backbones import BUNDLED, PUBLISHED
 from trainables.errors import DetectorError
+from trainables.paths import expanded
 from trainables.protocol import DetectorConfig, Labels, Scalar
 from trainables.registry import config_class, detector_entry, detector_names
 
@@ -107,12 +108,25 @@ def _settings(
         if key not in config.model_fields:
             problems.add((*path, key), unknown("parameter", key, [*config.model_fields, *OWN_KEYS]), at_key=True)
         elif isinstance(value, list | dict):
-            problems.add((*path, key), f"found {found(value)}; must be a single value (to search it: space)")
+            single = _single(config, key, value)
+            if single is None:
+                problems.add((*path, key), f"found {found(value)}; must be a single value (to search it: space)")
+            else:
+                settings[key] = single
         elif isinstance(value, str) and value.startswith(("./", "../")):
             settings[key] = str((base / value).resolve())
         else:
             settings[key] = value
     return settings
+
+
+def _single(config: type[DetectorConfig], key: str, value: Value) -> Scalar | None:
+    """Return the single value that a setting reads this as (`channels: {keep: 16}`), or None."""
+    try:
+        read = getattr(config.model_validate({key: value}), key)
+    except ValidationError:
+        return None
+    return read if isinstance(read, bool | int | float | str) else None
 
 
 def _space(
@@ -191,7 +205,7 @@ def _check_backbones(
         named |= {(*root, index): value for index, value in enumerate(space["backbone"].values)}
     known = (BUNDLED, *PUBLISHED)
     for place, name in named.items():
-        if isinstance(name, str) and name not in known and not Path(name).expanduser().is_dir():
+        if isinstance(name, str) and name not in known and not expanded(name).is_dir():
             hint = "no such folder; " if Path(name).is_absolute() else "a folder starts with ./ or /; "
             problems.add(place, f"found {found(name)}; {hint}{unknown('backbone', name, known)}")
 

@@ -15,15 +15,24 @@ SCORE_S = 0.010
 START_S = 12.0
 """Until the first trial runs."""
 
-REPORT_S = 30.0
+REPORT_S = 15.0
 """Report from the rows of one sweep."""
 
-FIXED_S = {
-    "random": 0.05, "always_alarm": 0.05, "moving_variance": 0.1, "pca": 0.3,
-    "isolation_forest": 0.7, "random_forest": 0.7, "gradient_boosting": 1.0, "logistic_regression": 0.5,
-    "lstm_ae": 5.0,
+SPENT = 0.6
+"""Share of its window passes that LoRA takes before its held-out shots stop it."""
+
+FITS = 4
+"""Fits of a report draw of a detector that learns from faults: its own, and three for a threshold out of fold."""
+
+SERVED_S = 0.5
+"""A draw of frozen MOMENT whose windows another draw has computed."""
+
+FIT_S = {
+    "random": 0.01, "always_alarm": 0.01, "moving_variance": 0.01, "pca": 0.05,
+    "isolation_forest": 0.2, "random_forest": 0.9, "gradient_boosting": 0.2, "logistic_regression": 0.05,
+    "lstm_ae": 1.0,
 }  # fmt: skip
-"""Seconds a draw of detectors whose cost hardly depends on the shots; the user's own count as OWN_S."""
+"""Seconds a fit of detectors whose cost depends little on the shots; the user's own count as OWN_S."""
 
 OWN_S = 1.0
 
@@ -67,8 +76,14 @@ def estimate(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots
         channels = series[cell.source].values.shape[1]
         test = _count(data, "test", len(series[cell.source]))
         disk += len(cell.report_draws) * (SCORE_BYTES[0] + SCORE_BYTES[1] * test)
-        for draws, part in ((plan.selection_rows(cell), "validation"), (len(cell.report_draws), "test")):
-            busy += draws * _draw_seconds(cell, data, channels, len(series[cell.source]), part)
+        size = data.window / 32 * channels / 88
+        validation = _count(data, "validation", len(series[cell.source]))
+        reference = _count(data, "reference", len(series[cell.source]))
+        if cell.detector in {"moment_zero_shot", "moment_linear_probe"}:
+            busy += size * (cell.shots + reference + validation + test) * SCORE_S
+        fits = FITS if cell.labels == "all" else 1
+        busy += plan.selection_rows(cell) * _draw_seconds(cell, size, reference + validation, fits=1)
+        busy += len(cell.report_draws) * _draw_seconds(cell, size, reference + test, fits=fits)
     unmeasured = sorted({str(cell.settings["backbone"]) for cell in plan.cells if _is_unmeasured(cell)})
     if unmeasured:
         return Estimate(None, disk, f"none: backbone {', '.join(unmeasured)} was not measured here")
@@ -79,7 +94,7 @@ def estimate(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots
         seconds,
         disk,
         "bundled backbone at 28 ms a training and 10 ms a scored window (32 steps x 88 channels, one CPU thread), "
-        "other detectors a fixed time a draw",
+        "other detectors a fixed time a fit",
     )
 
 
@@ -87,16 +102,15 @@ def _is_unmeasured(cell: Cell) -> bool:
     return cell.detector.startswith("moment_") and cell.settings.get("backbone", "bundled") != "bundled"
 
 
-def _draw_seconds(cell: Cell, data: DataSettings, channels: int, rows: int, part: str) -> float:
-    if not cell.detector.startswith("moment_"):
-        return FIXED_S.get(cell.detector, OWN_S)
-    size = data.window / 32 * channels / 88
-    scored = _count(data, "reference", rows) + _count(data, part, rows)
+def _draw_seconds(cell: Cell, size: float, scored: int, *, fits: int) -> float:
+    """Seconds of a draw; `size` in windows of 32 steps x 88 channels."""
     if cell.detector == "moment_lora":
         most = cell.settings.get("max_window_passes")
-        passes = min(10 * cell.shots, most if isinstance(most, int) else 512)
-        return size * (passes * TRAIN_S + scored * SCORE_S)
-    return size * (cell.shots + scored) * SCORE_S
+        passes = SPENT * min(10 * cell.shots, most if isinstance(most, int) else 512)
+        return size * (fits * passes * TRAIN_S + scored * SCORE_S)
+    if cell.detector.startswith("moment_"):
+        return SERVED_S
+    return fits * FIT_S.get(cell.detector, OWN_S)
 
 
 def _count(data: DataSettings, part: str, rows: int) -> int:

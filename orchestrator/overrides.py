@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestrator.errors import SpecError
 from orchestrator.yaml_source import KeyPath, Value, scalar
+from trainables.paths import expanded
 
 PATH_KEYS = ("path", "incidents")
 """Keys of a data source that are files."""
@@ -37,7 +38,7 @@ def replace_data(values: dict[str, Value], path: Path | None) -> dict[KeyPath, s
     if not isinstance(data, dict):
         count = f"{len(data)} sources" if isinstance(data, list) else "data that is no mapping"
         raise SpecError([f"--data {path}: needs a sweep file with one data source, this one has {count}; use --set"])
-    data["path"] = str(path.expanduser().absolute())
+    data["path"] = str(expanded(path).absolute())
     if data.get("source", "simulated") == "simulated":
         data["source"] = "table"
         data.pop("incidents", None)
@@ -104,4 +105,4 @@ def _step(here: dict[str, Value], key: str, value: Value, *, last: bool) -> Valu
 def _resolve(source: dict[str, Value], key: str, base: Path) -> None:
     text = source.get(key)
     if isinstance(text, str) and text:
-        source[key] = str((base / Path(text).expanduser()).resolve())
+        source[key] = str((base / expanded(text)).resolve())

@@ -92,6 +92,7 @@ MAY_USE = {
         "trainables.memory",
         "trainables.metrics",
         "trainables.moment_memory",
+        "trainables.paths",
         "trainables.protocol",
         "trainables.registry",
         "trainables.settings",

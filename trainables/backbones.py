@@ -15,6 +15,7 @@ from typing import cast
 from safetensors import SafetensorError, safe_open
 
 from trainables.errors import MissingPackageError, WeightsError
+from trainables.paths import expanded
 
 BUNDLED = "bundled"
 CONFIG_FILE = "config.json"
@@ -71,7 +72,7 @@ def find(name: str) -> Path | None:
         return WEIGHTS_FOLDER
     if name in PUBLISHED:
         return _from_cache(name)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     return folder if folder.is_dir() else None
 
 
@@ -96,7 +97,7 @@ def resolve(name: str) -> Path:
     elif name in PUBLISHED:
         folder = _from_hub(name)
     else:
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         if not folder.is_dir():
             known = ", ".join((BUNDLED, *PUBLISHED))
             raise WeightsError(f"backbone {name!r} is neither a folder nor a known name; known: {known}")

@@ -8,13 +8,13 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from orchestrator.errors import TrackingError
+from trainables.paths import expanded
 
 PUBLIC = "https://api.wandb.ai"
 
@@ -40,7 +40,7 @@ def api_key() -> str | None:
     places = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
     for place in places:
         with contextlib.suppress(OSError, netrc.NetrcParseError):
-            found = netrc.netrc(str(Path(place).expanduser())).authenticators(host)
+            found = netrc.netrc(str(expanded(place))).authenticators(host)
             if found:
                 return found[2]
     return None

@@ -188,3 +188,13 @@ def test_schema_is_plain_json():
     from orchestrator.schema import schema_text
 
     assert json.loads(schema_text())["title"] == "Sweep"
+
+
+def test_a_setting_that_reads_a_mapping_as_one_value_may_be_written_so(write):
+    spec = load_spec(write(detectors="{moment_lora: {channels: {keep: 16}}}"))
+    assert 16 == spec.detectors["moment_lora"].settings["channels"]
+
+
+def test_a_path_below_a_home_that_is_not_there_is_an_ordinary_path(write):
+    with pytest.raises(SpecError, match=r"data\.path: .*~nobody-here/x\.csv"):
+        load_spec(write("data: {source: table, path: ~nobody-here/x.csv}"))
