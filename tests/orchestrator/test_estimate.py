@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.estimate import REPORT_BYTES, REPORT_S, START_S, estimate
+from orchestrator.estimate import FITS, REPORT_BYTES, REPORT_S, SPENT, START_S, estimate
 from orchestrator.plan import Cell, SweepPlan
 from orchestrator.resources import Slots
 from orchestrator.spec import load_spec
@@ -53,8 +53,8 @@ def plan(tmp_path: Path):
     return _plan
 
 
-def test_lora_costs_its_passes_and_its_scored_windows_shared_by_the_slots(plan, series):
-    draw = 200 * 0.028 + 200 * 0.010
+def test_lora_costs_its_passes_in_every_fit_and_its_scored_windows_shared_by_the_slots(plan, series):
+    draw = FITS * SPENT * 200 * 0.028 + 200 * 0.010
     assert START_S + REPORT_S + 2 * draw / 2 == pytest.approx(estimate(plan(LORA), series, SLOTS).seconds)
 
 
@@ -83,3 +83,11 @@ def test_a_gpu_was_not_measured(plan, series):
 def test_rows_and_score_files_take_space(plan, series):
     one, two = (estimate(plan(*[LORA] * number), series, SLOTS).disk_bytes for number in (1, 2))
     assert one - REPORT_BYTES == two - one > 0
+
+
+def test_windows_that_frozen_weights_have_seen_are_not_computed_again(plan, series):
+    probe = replace(LORA, detector="moment_linear_probe")
+    two, four = (
+        estimate(plan(replace(probe, report_draws=draws)), series, SLOTS).seconds for draws in ((1, 2), (1, 2, 3, 4))
+    )
+    assert 0 < four - two < 2 * 200 * 0.010
