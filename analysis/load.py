@@ -1,6 +1,6 @@
 """Run folders -> one checked frame of rows, the plan they should fulfil, and what is missing from it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,28 +8,9 @@ import pandas as pd
 import yaml
 
 from analysis.errors import AnalysisError, ClaimError
-from analysis.words import Record
+from analysis.planned import CELL, Gap, Names, dead_cells, find_gaps, planned_draws
 from orchestrator.errors import RunFolderError
 from orchestrator.results import COLUMNS, read_manifest, read_rows
-
-Names = Mapping[tuple[int, str], str]
-"""(position of the run, detector) -> the name that tells runs apart."""
-
-CELL = ["source", "detector", "shots", "fold"]
-"""Columns that name a cell; `fold` last, because folds are averaged inside a draw."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A planned report draw without a score: never run, or not ok."""
-
-    source: str
-    detector: str
-    shots: int
-    fold: int
-    draw: int
-    status: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +135,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
     names = _told_apart(rows, folders, notes)
     rows = _one_winner(_renamed(rows, names), notes)
     manifests = tuple(_manifest(folder, notes) for folder in folders)
-    planned = _planned(manifests, names)
+    planned = planned_draws(manifests, names)
     if planned is None:
         notes.append("The manifest does not list the planned draws, so missing draws cannot be named.")
     return Sweep(
@@ -163,7 +144,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
         manifests=manifests,
         specs=tuple(_spec(folder) for folder in folders),
         planned=planned,
-        gaps=tuple(_gaps(rows, planned, _dead_cells(rows, manifests, names))),
+        gaps=tuple(find_gaps(rows, planned, dead_cells(rows, manifests, names))),
         notes=tuple(notes),
     )
 
@@ -252,59 +233,3 @@ def _one_winner(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
             f"{int(superseded.sum())} report rows of configurations that a longer search replaced are left out."
         )
     return rows.drop(index=superseded.index[superseded])
-
-
-def _cells(manifests: Sequence[Mapping[str, object]], names: Names) -> Iterator[tuple[tuple[object, ...], Record]]:
-    """Yield every planned cell: its key in the order of `CELL`, and what the manifest says of it."""
-    for run, manifest in enumerate(manifests):
-        cells = manifest.get("cells")
-        for cell in cells if isinstance(cells, list) else []:
-            told = {**cell, "detector": names.get((run, cell["detector"]), cell["detector"])}
-            yield tuple(told[name] for name in CELL), told
-
-
-def _planned(manifests: Sequence[Mapping[str, object]], names: Names) -> pd.DataFrame | None:
-    """Return planned report draws from `manifest["cells"]`; None if any manifest lacks it."""
-    if not all(isinstance(manifest.get("cells"), list) for manifest in manifests):
-        return None
-    records = [(*key, draw) for key, cell in _cells(manifests, names) for draw in cell["report_draws"]]
-    return pd.DataFrame.from_records(records, columns=[*CELL, "draw"]).drop_duplicates()
-
-
-NO_WINNER = "no configuration of the search ran on all selection draws, so there was none to report"
-
-
-def _dead_cells(rows: pd.DataFrame, manifests: Sequence[Mapping[str, object]], names: Names) -> set[tuple[object, ...]]:
-    """Return the cells whose search is over without a configuration that worked: they will never report."""
-    dead: set[tuple[object, ...]] = set()
-    reported = set(rows.loc[rows["phase"] == "report", CELL].itertuples(index=False, name=None))
-    by_cell = dict(iter(rows[rows["phase"] == "select"].groupby(CELL)))
-    for key, cell in _cells(manifests, names):
-        tried, draws = by_cell.get(key), cell.get("selection_draws")
-        if key in reported or tried is None or not draws:
-            continue
-        good = tried[tried["status"] == "ok"].groupby("trial")["draw"].nunique()
-        if tried["trial"].nunique() >= int(cell.get("candidates") or 0) and not (good >= len(draws)).any():
-            dead.add(key)
-    return dead
-
-
-def _gaps(rows: pd.DataFrame, planned: pd.DataFrame | None, dead: Collection[tuple[object, ...]] = ()) -> list[Gap]:
-    """Name every planned report draw without an ok row; without a plan, every row that is not ok."""
-    key = [*CELL, "draw"]
-    report = rows.loc[rows["phase"] == "report", [*key, "status", "reason"]]
-    good = report.loc[report["status"] == "ok", key]
-    bad = report[report["status"] != "ok"].drop_duplicates(key, keep="last")
-    wanted = bad[key] if planned is None else planned
-    missing = wanted.merge(good.drop_duplicates(), on=key, how="left", indicator=True)
-    missing = missing.loc[missing["_merge"] == "left_only", key].merge(bad, on=key, how="left")
-    hopeless = [tuple(cell) in dead for cell in missing[CELL].itertuples(index=False, name=None)]
-    missing.loc[hopeless, ["status", "reason"]] = ["failed", NO_WINNER]
-    missing["status"] = missing["status"].fillna("missing")
-    missing["reason"] = missing["reason"].fillna("")
-    ordered = missing.sort_values(key)
-    return [
-        Gap(str(r["source"]), str(r["detector"]), int(r["shots"]), int(r["fold"]), int(r["draw"]),
-            str(r["status"]), str(r["reason"]))
-        for r in ordered.to_dict("records")
-    ]  # fmt: skip

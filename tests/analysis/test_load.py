@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import AnalysisError, ClaimError
-from analysis.load import NO_WINNER, load_sweep, require_claimable
+from analysis.load import load_sweep, require_claimable
+from analysis.planned import NO_WINNER
 from tests.fakes.run_folder import FakeSweep, make_run
 
 TINY = {"random": {0: 0.0}, "random_forest": {20: 1.0}, "moment_lora": {20: 1.0}}
