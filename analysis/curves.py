@@ -1,6 +1,7 @@
 """Levels of a metric against labels: one value a draw, one interval a detector and number of shots."""
 
 from dataclasses import asdict, dataclass, fields
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -53,24 +54,38 @@ def sign(metric: str) -> int:
     return -1 if metric in METRICS and METRICS[metric].direction == "min" else 1
 
 
-def draw_values(report: pd.DataFrame, metric: str) -> pd.DataFrame:
+def draw_values(
+    report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None, *, over_folds: Literal["mean", "sum"] = "mean"
+) -> pd.DataFrame:
     """Return one value a draw: columns of `GROUP`, `draw` and `value`.
 
-    Folds are averaged inside a draw. A draw that lacks a fold, or whose metric is not defined in one of
+    Folds are averaged (or added) inside a draw. A draw that lacks a fold, or whose metric is not defined in one of
     them, is left out, so that every value rests on the same folds.
+
+    Parameters
+    ----------
+    report
+        Report rows that are ok.
+    metric
+        Name of a column.
+    plan
+        Planned draws (`Sweep.plan`), which name the folds that a draw must have; None: those of the rows.
+    over_folds
+        What becomes of the folds of a draw.
     """
     if metric not in report:  # no draw of any detector ended well
         return report.loc[:, [*GROUP, "draw"]].iloc[:0].assign(value=np.nan)
     held = report.dropna(subset=[metric])
-    folds = report.groupby(GROUP)["fold"].nunique()
-    by_draw = held.groupby([*GROUP, "draw"], as_index=False).agg(value=(metric, "mean"), folds=("fold", "nunique"))
-    wanted = by_draw[GROUP].merge(folds.rename("wanted").reset_index(), on=GROUP, how="left")["wanted"]
+    folds = pd.concat([part[[*GROUP, "fold"]] for part in (report, plan) if part is not None])
+    count = folds.groupby(GROUP)["fold"].nunique().rename("wanted").reset_index()
+    by_draw = held.groupby([*GROUP, "draw"], as_index=False).agg(value=(metric, over_folds), folds=("fold", "nunique"))
+    wanted = by_draw[GROUP].merge(count, on=GROUP, how="left")["wanted"]
     kept: pd.DataFrame = by_draw.loc[by_draw["folds"].to_numpy() == wanted.to_numpy(), [*GROUP, "draw", "value"]]
     return kept
 
 
-def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return a row for each point of the learning curves.
+def levels(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return a row for each point of the learning curves; arguments as for `draw_values`.
 
     Returns
     -------
@@ -79,7 +94,7 @@ def levels(report: pd.DataFrame, metric: str) -> pd.DataFrame:
         `all_windows` and `all_faults` are all labels spent, validation included.
         `low` and `high` are NaN where no interval is given; `note` says why.
     """
-    values = draw_values(report, metric)
+    values = draw_values(report, metric, plan)
     counts = _counts(report.merge(values[[*GROUP, "draw"]], on=[*GROUP, "draw"]))
     points = values.groupby(GROUP, as_index=False).agg(values=("value", list))
     frame = points.merge(counts.rename(columns=COUNTS), on=GROUP, how="left")

@@ -58,8 +58,8 @@ class Findings:
 def find(sweep: Sweep) -> Findings:
     """Work out every table of a sweep."""
     metric = sweep.objective
-    by_metric = {name: levels(sweep.report, name) for name in sweep.metrics}
-    by_metric.setdefault(metric, levels(sweep.report, metric))
+    plan = sweep.plan
+    by_metric = {name: levels(sweep.report, name, plan) for name in dict.fromkeys((*sweep.metrics, metric))}
     board = leaderboard(sweep, metric)
     allowed = sweep.report.iloc[:0] if reason_for_silence(sweep) else sweep.report
     pairs, headlines = _compared(sweep, allowed, metric, by_metric[metric])

@@ -25,26 +25,40 @@ def generalisation(sweep: Sweep, metric: str) -> pd.DataFrame:
     pandas.DataFrame
         A row for each source, number of shots, detector and kind (and `EVERY`, the mean over kinds inside a draw):
         `KEY`, `unseen`, `unseen_low`, `unseen_high`, `seen`, `seen_low`, `seen_high`, `difference` (unseen minus
-        seen), `low`, `high`, `n`, `test_events`, `note`. Not corrected for their number: for looking, the claims of
-        the page rest on comparisons between detectors.
+        seen), `low`, `high`, `n`, `test_events`, `note`. `EVERY` rests on the kinds that have every draw in both
+        exposures; its note names the others. Not corrected for their number: for looking, the claims of the page
+        rest on comparisons between detectors.
     """
     held = pd.concat([sweep.report, sweep.seen]).dropna(subset=["held_out"])
     columns = [*KEY, "unseen", "unseen_low", "unseen_high", "seen", "seen_low", "seen_high", "difference", "low",
                "high", "n", "test_events", "note"]  # fmt: skip
+    planned = sweep.plan.groupby(["source", "shots", "detector"])["draw"].nunique()
     records = []
     for (source, shots, detector), cell in held.groupby(["source", "shots", "detector"], sort=True):
-        kinds = sorted(cell["held_out"].unique())
-        for kind in [*kinds, *([EVERY] if len(kinds) > 1 else [])]:
-            mine = cell if kind == EVERY else cell[cell["held_out"] == kind]
-            records.append((source, shots, detector, kind, *_pair(mine, metric)))
+        kinds = sorted(held.loc[held["source"] == source, "held_out"].unique())
+        of_kind = {kind: cell[cell["held_out"] == kind] for kind in kinds}
+        records += [(source, shots, detector, kind, *_pair(rows, metric)) for kind, rows in of_kind.items()]
+        if len(kinds) > 1:
+            draws = int(planned.get((source, shots, detector), 0))
+            complete = [kind for kind in kinds if _is_complete(of_kind[kind], metric, draws)]
+            lacking = [kind for kind in kinds if kind not in complete]
+            note = f"left out, draws are missing: {', '.join(lacking)}" if lacking else ""
+            records.append(
+                (source, shots, detector, EVERY, *_pair(cell[cell["held_out"].isin(complete)], metric, note))
+            )
     return pd.DataFrame.from_records(records, columns=columns)
 
 
-def _pair(rows: pd.DataFrame, metric: str) -> tuple[object, ...]:
+def _is_complete(rows: pd.DataFrame, metric: str, draws: int) -> bool:
+    """Return True if every planned draw has a value in both exposures."""
+    return all(len(_by_draw(rows[rows["exposure"] == exposure], metric)) >= draws for exposure in ("unseen", "seen"))
+
+
+def _pair(rows: pd.DataFrame, metric: str, note: str = "") -> tuple[object, ...]:
     unseen, seen = (_by_draw(rows[rows["exposure"] == exposure], metric) for exposure in ("unseen", "seen"))
     result = compare(unseen, seen)
     events = rows[rows["exposure"] == "unseen"].groupby("draw")["test_events"].sum()
-    notes = [str(warning) for warning in result.warnings]
+    notes = [note] * bool(note) + [str(warning) for warning in result.warnings]
     if result.unpaired:
         notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
     return (

@@ -29,10 +29,11 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
         `caught`, `caught_low`, `caught_high` (events at the deployed threshold, Clopper-Pearson below
         `FEW_EVENTS` test events) and `complete` (False if a planned draw is missing or failed).
     """
-    table = levels(sweep.report, metric)
+    plan = sweep.plan
+    table = levels(sweep.report, metric, plan)
     for name in BESIDE:
         if name != metric and name in sweep.metrics:
-            table = table.merge(_means(sweep.report, name), on=["source", "detector", "shots"], how="left")
+            table = table.merge(_means(sweep.report, name, plan), on=["source", "detector", "shots"], how="left")
     table["planned"] = _planned(sweep, table)
     table["complete"] = _complete(sweep, table)
     table = table.merge(_caught(sweep.report), on=["source", "detector", "shots"], how="left")
@@ -42,9 +43,9 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
     return _per_shots(table.rename(columns={"shots": "own_shots"}), lower_is_better=sign(metric) < 0)
 
 
-def _means(report: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _means(report: pd.DataFrame, metric: str, plan: pd.DataFrame) -> pd.DataFrame:
     return (
-        draw_values(report, metric)
+        draw_values(report, metric, plan)
         .groupby(["source", "detector", "shots"], as_index=False)
         .agg(**{metric: ("value", "mean")})
     )

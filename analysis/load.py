@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from analysis.errors import AnalysisError, ClaimError
-from analysis.planned import CELL, Gap, Names, dead_cells, find_gaps, planned_draws
+from analysis.planned import CELL, Gap, Names, dead_cells, find_gaps, judged_draws, planned_draws
 from orchestrator.errors import RunFolderError
 from orchestrator.results import COLUMNS, read_manifest, read_rows
 
@@ -64,6 +64,11 @@ class Sweep:
         Where a kind of fault is held out these are the folds that never saw it.
         """
         return self._judged[self._judged["exposure"] != "seen"]
+
+    @property
+    def plan(self) -> pd.DataFrame:
+        """Draws that `report` should hold, ok or not: columns of `CELL` and `draw`."""
+        return judged_draws(self.rows, self.planned)
 
     @property
     def seen(self) -> pd.DataFrame:

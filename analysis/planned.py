@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from analysis.words import Record
@@ -42,6 +43,22 @@ def planned_draws(manifests: Sequence[Mapping[str, object]], names: Names) -> pd
         return None
     records = [(*key, draw) for key, cell in _cells(manifests, names) for draw in cell["report_draws"]]
     return pd.DataFrame.from_records(records, columns=[*CELL, "draw"]).drop_duplicates()
+
+
+def judged_draws(rows: pd.DataFrame, planned: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the planned draws (columns of `CELL` and `draw`) of the folds that levels and claims rest on.
+
+    Without a plan these are the draws with a report row of any status. Where kinds of faults are held out, the folds
+    that saw them are left out; a fold without an ok row does not say which it is, but they alternate: unseen, seen.
+    """
+    wanted = rows.loc[rows["phase"] == "report", [*CELL, "draw"]].drop_duplicates() if planned is None else planned
+    exposure = rows.dropna(subset=["exposure"]).groupby(["source", "fold"])["exposure"].first()
+    sources = set(exposure.index.get_level_values("source"))
+    seen = [
+        exposure.get((source, fold), "seen" if source in sources and fold % 2 else "") == "seen"
+        for source, fold in wanted[["source", "fold"]].itertuples(index=False, name=None)
+    ]
+    return wanted[~np.array(seen, dtype=bool)]
 
 
 NO_WINNER = "no configuration of the search ran on all selection draws, so there was none to report"

@@ -62,6 +62,13 @@ def test_a_draw_that_lacks_a_fold_is_left_out():
     assert [0] == draw_values(rows, "average_precision")["draw"].tolist()
 
 
+def test_a_fold_that_was_planned_and_has_no_score_leaves_no_value():
+    rows = report_rows({0: 0.2, 1: 0.4})
+    plan = pd.concat([rows, rows.assign(fold=1)])
+    assert draw_values(rows, "average_precision", plan).empty
+    assert levels(rows, "average_precision", plan).empty
+
+
 def test_a_metric_that_is_not_defined_on_a_draw_leaves_that_draw_out():
     assert [0, 2] == draw_values(report_rows({0: 0.2, 1: None, 2: 0.3}), "average_precision")["draw"].tolist()
 

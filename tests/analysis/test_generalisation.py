@@ -55,6 +55,23 @@ def test_a_draw_of_one_exposure_alone_is_said(sweep):
     assert "draws without a partner: 3" in table.loc[("moment_lora", "cpu"), "note"]
 
 
+def test_the_mean_over_kinds_compares_the_same_kinds_unseen_and_seen(sweep):
+    rows = sweep.rows
+    short = rows[~((rows["fold"] == 3) & (rows["detector"] == "moment_lora"))]  # disk, seen: no draw ended well
+    table = generalisation(replace(sweep, rows=short), AP).set_index(["detector", "held_out"])
+    assert -0.2 == pytest.approx(table.loc[("moment_lora", EVERY), "difference"])
+    assert "left out, draws are missing: disk" in table.loc[("moment_lora", EVERY), "note"]
+    assert np.isnan(table.loc[("moment_lora", "disk"), "seen"])
+
+
+def test_a_kind_that_lacks_one_draw_is_left_out_of_the_mean_over_kinds(sweep):
+    rows = sweep.rows
+    short = rows[~((rows["fold"] == 0) & (rows["draw"] == 3))]
+    table = generalisation(replace(sweep, rows=short), AP).set_index(["detector", "held_out"])
+    assert 10 == table.loc[("moment_lora", EVERY), "n"]
+    assert "draws are missing: cpu" in table.loc[("moment_lora", EVERY), "note"]
+
+
 def test_the_figure_shows_every_kind(sweep):
     drawn = held_out.data(generalisation(sweep, AP).query("shots == 20"))
     figure = held_out.page(drawn, "average precision")

@@ -69,3 +69,15 @@ def test_caught_faults_are_added_over_folds(fake_sweep):
     board = leaderboard(replace(fake_sweep, rows=folds, planned=None, gaps=()), "average_precision")
     assert {7.0} == set(board["caught"])
     assert {10.0} == set(board["test_events"])
+
+
+def test_a_detector_that_failed_in_one_whole_fold_has_no_place(fake_sweep):
+    rows, planned = fake_sweep.rows, fake_sweep.planned
+    other = rows[rows["detector"] != "pca"].assign(fold=1)
+    sweep = replace(
+        fake_sweep,
+        rows=pd.concat([rows, other], ignore_index=True),
+        planned=pd.concat([planned, planned.assign(fold=1)]),
+    )
+    board = leaderboard(sweep, "average_precision")
+    assert {"pca"} == set(rows["detector"]) - set(board["detector"])

@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError, ClaimError
@@ -135,3 +137,14 @@ def test_notes_do_not_depend_on_where_the_folder_lies(tmp_path: Path):
     first = load_sweep([make_run(tmp_path / "one", tiny())])
     second = load_sweep([make_run(tmp_path / "deep" / "two", tiny())])
     assert first.notes == second.notes
+
+
+def test_folds_that_saw_the_held_out_kind_are_no_part_of_the_plan_of_the_claims(fake_sweep):
+    exposure = {0: "unseen", 1: "seen"}  # no row of folds 2 and 3 ended well
+    one = fake_sweep.rows[fake_sweep.rows["phase"] == "report"]
+    rows = pd.concat([one.assign(fold=fold, exposure=exposure.get(fold)) for fold in range(4)])
+    assert {0, 2} == set(replace(fake_sweep, rows=rows, planned=None).plan["fold"])
+
+
+def test_the_plan_of_a_sweep_without_held_out_kinds_is_every_planned_draw(fake_sweep):
+    assert len(fake_sweep.planned) == len(fake_sweep.plan)
