@@ -8,24 +8,52 @@ Two families, both fixed by the sweep file before any score exists:
   which is valid without choosing the best opponent by looking at the scores.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.curves import OVERLAP_LIMIT, draw_values, sign
+from analysis.curves import GROUP, OVERLAP_LIMIT, draw_values, sign
 from analysis.load import require_claimable
 from analysis.paired import compare, holm
+from analysis.planned import competes, points
 from analysis.roles import role
+from analysis.words import listed
 
 ALPHA = 0.05
 PAIR = ["source", "shots", "detector", "opponent"]
 
 
-def pairs(report: pd.DataFrame, metric: str, short: Collection[tuple[str, str, int]] = ()) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A detector at a number of shots: its values by draw, how many draws were planned, and K over the pool."""
+
+    detector: str
+    shots: int
+    by_draw: Mapping[int, float]
+    planned: int
+    pool_share: float
+
+    @property
+    def lack(self) -> str:
+        """What is missing of it, in words; empty if nothing is."""
+        if not self.by_draw:
+            return f"{self.detector} at {self.shots} shots has no value on any draw"
+        if len(self.by_draw) < self.planned:
+            return (
+                f"{len(self.by_draw)} of {self.planned} draws of {self.detector} have a value: "
+                "the hard ones may be missing"
+            )
+        return ""
+
+
+def pairs(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:
     """Compare every foundation detector with every ordinary one, draw by draw.
 
-    An opponent without a cell at K shots competes with its score at 0 shots: it costs no labels.
+    An opponent for which no cell was planned at K shots competes with its score at 0 shots: it costs no labels.
+    Nothing is claimed of a cell with missing or failed draws, because the draws that failed may be the hard ones; it
+    keeps its place in the family.
 
     Parameters
     ----------
@@ -33,16 +61,15 @@ def pairs(report: pd.DataFrame, metric: str, short: Collection[tuple[str, str, i
         Report rows that are ok.
     metric
         Name of a metric column.
-    short
-        (source, detector, shots) of cells with missing or failed draws: compared, but nothing is claimed of them,
-        because the draws that failed may be the hard ones.
+    plan
+        Planned draws (`Sweep.plan`): who has to compare with whom; None: whoever is among the rows.
 
     Returns
     -------
     pandas.DataFrame
         A row a pair: `PAIR`, `opponent_shots`, `mean` (detector minus opponent), `low`, `high`, `n`, `p` (paired
-        t), `p_holm` (over all rows of this frame), `p_signflip`, `probability_better`, `claimable`, `verdict`
-        ("better", "worse", "not separated", "no claim") and `note`.
+        t), `p_holm`, `family` (number of tests that Holm counts), `p_signflip`, `probability_better`, `claimable`,
+        `verdict` ("better", "worse", "not separated", "no claim") and `note`.
 
     Raises
     ------
@@ -50,17 +77,18 @@ def pairs(report: pd.DataFrame, metric: str, short: Collection[tuple[str, str, i
         Selection rows, or rows with searched seeds, are among `report`.
     """
     require_claimable(report)
-    values = draw_values(report, metric)
-    shares = report.groupby(["source", "detector", "shots"])["pool_share"].max()
+    held = _points(report, metric, plan)
+    challenges = sorted((s, k, d) for s, d, k in held if role(d) == "foundation")
     records = [
-        _pair(values, shares, short, source, shots, detector, opponent)
-        for source, shots, detector in _challenges(values)
-        for opponent in _opponents(values, source, shots)
+        {"source": source, "shots": shots, **_pair(held[source, detector, shots], opponent)}
+        for source, shots, detector in challenges
+        for opponent in _opponents(held, source, shots)
     ]
     names = [*PAIR, "opponent_shots", "mean", "low", "high", "n", "p", "p_signflip", "probability_better",
              "claimable", "note"]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=names)
     frame["p_holm"] = _adjusted(frame["p"].where(frame["claimable"].astype(bool)))
+    frame["family"] = len(frame)
     frame["verdict"] = [
         _verdict(claimable=bool(c), p=float(p), gain=float(m) * sign(metric))
         for c, p, m in zip(frame["claimable"], frame["p_holm"], frame["mean"], strict=True)
@@ -85,85 +113,100 @@ def headlines(pair_table: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd
     pandas.DataFrame
         A row a challenge: `source`, `shots`, `detector`, `opponent` (best mean), `opponent_shots`, `mean`,
         `low`, `high`, `n` (against that opponent), `p` (largest of the pairs; 1 if it is behind any
-        of them), `p_holm` (over this frame), `claimable`, `verdict` ("better", "not better", "no claim").
+        of them), `p_holm` (over this frame), `family`, `claimable` (all of its pairs are), `note` (why not),
+        `verdict` ("better", "not better", "no claim").
     """
-    points = levels[["source", "detector", "shots", "estimate"]].itertuples(index=False, name=None)
-    estimate = {(source, detector, shots): value for source, detector, shots, value in points}
+    known = levels[[*GROUP, "estimate"]].itertuples(index=False, name=None)
+    estimate = {(source, detector, shots): value for source, detector, shots, value in known}
     records = []
     for (source, shots, detector), group in pair_table.groupby(["source", "shots", "detector"], sort=True):
-        strength = [estimate[source, o, s] for o, s in zip(group["opponent"], group["opponent_shots"], strict=True)]
-        best = group.iloc[int(np.argmax(np.array(strength) * sign(metric)))]
+        opponents = zip(group["opponent"], group["opponent_shots"], strict=True)
+        strength = [estimate.get((str(source), o, k), np.nan) * sign(metric) for o, k in opponents]
+        best = group.iloc[int(np.argmax(np.nan_to_num(strength, nan=-np.inf)))]
         ahead = bool((group["mean"] * sign(metric) > 0).all())
         claimable = bool(group["claimable"].all())
         p = (float(group["p"].max()) if ahead else 1.0) if claimable else float("nan")
         records.append(
             {"source": source, "shots": shots, "detector": detector, "p": p, "claimable": claimable,
-             **best[["opponent", "opponent_shots", "mean", "low", "high", "n", "note"]].to_dict()}
+             "note": _notes(group), **best[["opponent", "opponent_shots", "mean", "low", "high", "n"]].to_dict()}
         )  # fmt: skip
     names = ["source", "shots", "detector", "opponent", "opponent_shots", "mean", "low", "high", "n", "p",
              "claimable", "note"]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=names)
     frame["p_holm"] = _adjusted(frame["p"])
+    frame["family"] = len(frame)
     outcome = np.where(frame["p_holm"].fillna(1.0) < ALPHA, "better", "not better")
     frame["verdict"] = np.where(frame["claimable"].astype(bool), outcome, "no claim")
     return frame
 
 
-def _challenges(values: pd.DataFrame) -> list[tuple[str, int, str]]:
-    points = values[["source", "shots", "detector"]].drop_duplicates().sort_values(["source", "shots", "detector"])
-    return [(s, int(k), d) for s, k, d in points.itertuples(index=False, name=None) if role(d) == "foundation"]
+Held = Mapping[tuple[str, str, int], Point]
+"""By source, detector and shots."""
 
 
-def _opponents(values: pd.DataFrame, source: str, shots: int) -> Iterable[str]:
-    here = values[(values["source"] == source) & values["shots"].isin([0, shots])]
-    return sorted(name for name in here["detector"].unique() if role(name) == "ordinary")
+def _points(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> Held:
+    """Return every point that was planned, with the values it has."""
+    wanted = report if plan is None else plan
+    planned = wanted.groupby(GROUP)["draw"].nunique()
+    shares = report.groupby(GROUP)["pool_share"].max()
+    by_point = {
+        key: group.set_index("draw")["value"] for key, group in draw_values(report, metric, plan).groupby(GROUP)
+    }
+    return {
+        key: Point(
+            detector=key[1],
+            shots=key[2],
+            by_draw={int(draw): float(value) for draw, value in by_point[key].items()} if key in by_point else {},
+            planned=int(planned[key]),
+            pool_share=float(shares.get(key, 0.0)),
+        )
+        for key in sorted(points(wanted))
+    }
 
 
-def _pair(
-    values: pd.DataFrame,
-    shares: "pd.Series[float]",
-    short: Collection[tuple[str, str, int]],
-    source: str,
-    shots: int,
-    detector: str,
-    opponent: str,
-) -> dict[str, object]:
-    mine = _by_draw(values, source, detector, shots)
-    theirs, opponent_shots = _by_draw(values, source, opponent, shots), shots
-    if not theirs:
-        theirs, opponent_shots = _by_draw(values, source, opponent, 0), 0
-    result = compare(mine, theirs)
-    notes = [str(warning) for warning in result.warnings]
-    if result.unpaired:
+def _opponents(held: Held, source: str, shots: int) -> Iterator[Point]:
+    """Yield the ordinary detectors of a source, each as it competes at a number of shots."""
+    for key, point in held.items():
+        if key[0] == source and role(point.detector) == "ordinary" and competes(held.keys(), key, shots):
+            yield point
+
+
+def _pair(mine: Point, theirs: Point) -> dict[str, object]:
+    result = compare(mine.by_draw, theirs.by_draw)
+    both = bool(mine.by_draw and theirs.by_draw)
+    notes = [lack for lack in (mine.lack, theirs.lack) if lack]
+    if both:
+        notes += [str(warning) for warning in result.warnings]
+    if both and result.unpaired:
         notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
-    overlapping = max(shares[source, detector, shots], shares[source, opponent, opponent_shots]) > OVERLAP_LIMIT
+    overlapping = max(mine.pool_share, theirs.pool_share) > OVERLAP_LIMIT
     if overlapping:
         notes.append("draws take more than half of the pool: not independent enough for a test")
-    gaps = bool({(source, detector, shots), (source, opponent, opponent_shots)} & set(short))
-    if gaps:
-        notes.append("draws are missing or failed: the hard ones may be gone")
-    claimable = result.claimable and not (result.unpaired or overlapping or gaps)
+    lacking = bool(mine.lack or theirs.lack or result.unpaired)
     return {
-        "source": source, "shots": shots, "detector": detector, "opponent": opponent,
-        "opponent_shots": opponent_shots, "mean": _number(result.mean),
-        "low": _number(result.low), "high": _number(result.high), "n": result.n, "p": _number(result.p),
-        "p_signflip": _number(result.p_signflip), "probability_better": _number(result.probability_better),
-        "claimable": claimable, "note": "; ".join(notes),
+        "detector": mine.detector, "opponent": theirs.detector, "opponent_shots": theirs.shots,
+        "mean": _number(result.mean), "low": _number(result.low), "high": _number(result.high), "n": result.n,
+        "p": _number(result.p), "p_signflip": _number(result.p_signflip),
+        "probability_better": _number(result.probability_better),
+        "claimable": result.claimable and not (lacking or overlapping), "note": "; ".join(notes),
     }  # fmt: skip
 
 
-def _by_draw(values: pd.DataFrame, source: str, detector: str, shots: int) -> dict[int, float]:
-    chosen = values[(values["source"] == source) & (values["detector"] == detector) & (values["shots"] == shots)]
-    return dict(zip(chosen["draw"].astype(int), chosen["value"].astype(float), strict=True))
+def _notes(group: pd.DataFrame) -> str:
+    """Return why no claim can be made of a detector against all its opponents; empty if one can."""
+    silent = group[~group["claimable"].astype(bool)]
+    reasons: dict[str, list[str]] = {}
+    for opponent, note in zip(silent["opponent"], silent["note"], strict=True):
+        reasons.setdefault(note, []).append(opponent)
+    if len(reasons) == 1 and len(silent) == len(group):
+        return next(iter(reasons))
+    return "; ".join(f"against {listed(opponents)}: {note}" for note, opponents in reasons.items())
 
 
 def _adjusted(p: "pd.Series[float]") -> "pd.Series[float]":
-    """Apply Holm to the tests that were made; those that were not stay NaN."""
-    made = p.notna()
-    adjusted = pd.Series(np.nan, index=p.index)
-    if made.any():
-        adjusted[made] = np.asarray(holm(p[made].to_numpy()), dtype=float)
-    return adjusted
+    """Apply Holm over the whole family; a test that could not be made counts as p = 1 and stays NaN."""
+    adjusted = pd.Series(np.asarray(holm(p.fillna(1.0).to_numpy()), dtype=float), index=p.index)
+    return adjusted.where(p.notna())
 
 
 def _verdict(*, claimable: bool, p: float, gain: float) -> str:

@@ -61,8 +61,10 @@ def find(sweep: Sweep) -> Findings:
     plan = sweep.plan
     by_metric = {name: levels(sweep.report, name, plan) for name in dict.fromkeys((*sweep.metrics, metric))}
     board = leaderboard(sweep, metric)
-    allowed = sweep.report.iloc[:0] if reason_for_silence(sweep) else sweep.report
-    pairs, headlines = _compared(sweep, allowed, metric, by_metric[metric])
+    silent = bool(reason_for_silence(sweep))
+    allowed, wanted = (sweep.report.iloc[:0], plan.iloc[:0]) if silent else (sweep.report, plan)
+    pairs = comparisons.pairs(allowed, metric, wanted)
+    headlines = comparisons.headlines(pairs, by_metric[metric], metric)
     words = Words(metric, sweep.unit, many_sources=len(sweep.rows["source"].unique()) > 1)
     problems: list[str] = []
     caught, shown, general = _from_scores(sweep, metric, problems)
@@ -90,15 +92,6 @@ def find(sweep: Sweep) -> Findings:
         summary=summary(board, headlines),
         problems=problems,
     )
-
-
-def _compared(
-    sweep: Sweep, allowed: pd.DataFrame, metric: str, points: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both families of comparisons; empty where no claim may be made."""
-    short = {(gap.source, gap.detector, gap.shots) for gap in sweep.gaps}
-    pairs = comparisons.pairs(allowed, metric, short)
-    return pairs, comparisons.headlines(pairs, points, metric)
 
 
 def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> tuple[pd.DataFrame, list[DrawScores], pd.DataFrame]:

@@ -6,6 +6,7 @@ import pandas as pd
 from analysis.curves import draw_values, levels, sign
 from analysis.intervals import clopper_pearson
 from analysis.load import Sweep
+from analysis.planned import Points, competes, points
 from analysis.roles import REFERENCES, base_name, role
 
 BESIDE = ("f1", "oracle_f1", "event_recall", "false_alarms_per_day", "delay_s", "vus_pr", "auroc", "macro_f1")
@@ -18,8 +19,8 @@ FEW_EVENTS = 20
 def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
     """Return a row for each source, number of shots and detector, best first.
 
-    Detectors that need no labels (among them the reference rows) stand in the table of every number of
-    shots, since they cost nothing more there; `own_shots` is where they were measured.
+    Detectors without a planned cell at a number of shots (among them the reference rows) stand there with their
+    score at 0 shots, since it costs no labels; `own_shots` is where they were measured.
 
     Returns
     -------
@@ -40,7 +41,8 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
     table = pd.concat([table, _caught_bounds(table)], axis=1)
     table["role"] = [role(name) for name in table["detector"]]
     table["reference"] = [base_name(name) in REFERENCES for name in table["detector"]]
-    return _per_shots(table.rename(columns={"shots": "own_shots"}), lower_is_better=sign(metric) < 0)
+    table = table.rename(columns={"shots": "own_shots"})
+    return _per_shots(table, points(plan), lower_is_better=sign(metric) < 0)
 
 
 def _means(report: pd.DataFrame, metric: str, plan: pd.DataFrame) -> pd.DataFrame:
@@ -89,15 +91,14 @@ def _bounds(caught: float, events: float) -> tuple[float, float]:
     return float(interval.low or 0.0), float(interval.high if interval.high is not None else 1.0)
 
 
-def _per_shots(table: pd.DataFrame, *, lower_is_better: bool) -> pd.DataFrame:
-    """Repeat detectors without labels at every number of shots of their source, and rank."""
+def _per_shots(table: pd.DataFrame, wanted: Points, *, lower_is_better: bool) -> pd.DataFrame:
+    """Repeat detectors without a cell at a number of shots with their score at 0 shots, and rank."""
     parts = []
     for _source, group in table.groupby("source"):
-        learners = set(group.loc[group["own_shots"] > 0, "detector"])
-        free = group[(group["own_shots"] == 0) & ~group["detector"].isin(learners)]
+        keys = list(group[["source", "detector", "own_shots"]].itertuples(index=False, name=None))
         for shots in sorted(group["own_shots"].unique()):
-            here = group[(group["own_shots"] == shots) & ~group["detector"].isin(free["detector"])]
-            part = pd.concat([here, free]).sort_values(["estimate", "detector"], ascending=[lower_is_better, True])
+            here = group[[competes(wanted, key, shots) for key in keys]]
+            part = here.sort_values(["estimate", "detector"], ascending=[lower_is_better, True])
             parts.append(part.assign(shots=shots, rank=range(1, len(part) + 1)))
     first = ["source", "shots", "rank", "detector", "role", "reference", "own_shots"]
     frame = pd.concat(parts, ignore_index=True) if parts else table.assign(shots=[], rank=[])

@@ -45,6 +45,26 @@ def planned_draws(manifests: Sequence[Mapping[str, object]], names: Names) -> pd
     return pd.DataFrame.from_records(records, columns=[*CELL, "draw"]).drop_duplicates()
 
 
+Points = Collection[tuple[str, str, int]]
+"""(source, detector, shots) of points of learning curves."""
+
+
+def points(plan: pd.DataFrame) -> frozenset[tuple[str, str, int]]:
+    """Return the points of learning curves that planned draws make, whether they came out well or not."""
+    names = plan[CELL[:3]].drop_duplicates().itertuples(index=False, name=None)
+    return frozenset((str(source), str(detector), int(shots)) for source, detector, shots in names)
+
+
+def competes(wanted: Points, point: tuple[str, str, int], shots: int) -> bool:
+    """Return True if a point is what its detector has to show at a number of shots.
+
+    That is its own cell of that many shots or, where none was planned, the one of 0 shots: it costs no labels. A
+    cell that was planned and failed is not replaced.
+    """
+    source, detector, own = point
+    return own == shots or (own == 0 and (source, detector, shots) not in wanted)
+
+
 def judged_draws(rows: pd.DataFrame, planned: pd.DataFrame | None) -> pd.DataFrame:
     """Return the planned draws (columns of `CELL` and `draw`) of the folds that levels and claims rest on.
 

@@ -23,9 +23,9 @@ GENERAL = (
 
 COMPARED = (
     "Both detectors of a pair are scored on the same draws, and the difference is taken draw by draw. p-values are "
-    "paired t, corrected by Holm over all {tests} pairs with a test; the exact sign-flip p stands beside. The verdict "
-    "on top uses a second declared family: for each MOMENT detector and number of shots, whether it beats every "
-    "ordinary detector, by the largest of its p-values."
+    "paired t, corrected by Holm over all {tests} planned pairs, also those that could not be tested; the exact "
+    "sign-flip p stands beside. The verdict on top uses a second declared family: for each MOMENT detector and number "
+    "of shots, whether it beats every ordinary detector, by the largest of its p-values."
 )
 COMPARED_CAPTION = (
     "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm over all pairs; open: not; "

@@ -11,6 +11,7 @@ from analysis import table_views as tables
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
 from analysis.generalisation import EVERY
+from analysis.planned import competes, points
 from analysis.plots import differences, fault_types, forest, held_out, learning_curve, style, timeline
 from analysis.views import FigureView, Section, TableView
 from analysis.words import metric_meaning, metric_title, shorten
@@ -99,11 +100,10 @@ def compared(found: Findings, folder: Path) -> Iterator[Section]:
             mine = found.pairs[found.pairs["source"] == source]
             views.append(tables.pairs(mine, f"Every pair{_of(found, source)}, {metric_title(found.metric)}"))
         figures = [draft.view(folder, "Paired differences with intervals", prose.COMPARED_CAPTION)]
-    tests = int(found.pairs["p"].notna().sum())
     why = found.verdict.why_not or prose.NO_PAIR
     yield Section(
         "compared", "Comparisons", "Is a MOMENT detector ahead of an ordinary one?",
-        [prose.COMPARED.format(tests=tests) if len(found.pairs) else f"No comparison is made: {why}"],
+        [prose.COMPARED.format(tests=len(found.pairs)) if len(found.pairs) else f"No comparison is made: {why}"],
         figures, [], views,
     )  # fmt: skip
 
@@ -129,12 +129,12 @@ def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
     """Yield what is caught of each fault type."""
     draft = FigureDraft("fault_types", ("source", "shots"))
     views = []
+    wanted = points(found.sweep.plan)
     for source in sources(found.caught):
         mine = found.caught[found.caught["source"] == source]
         for shots in sorted(mine["shots"].unique(), reverse=True):
-            here = mine[mine["shots"].isin([shots, 0])]
-            best = here.groupby("detector")["shots"].transform("max")
-            drawn = fault_types.data(here[here["shots"] == best])
+            keys = mine[["source", "detector", "shots"]].itertuples(index=False, name=None)
+            drawn = fault_types.data(mine[[competes(wanted, key, shots) for key in keys]])
             draft.texts[str(shots)] = found.words.shots(int(shots))
             draft.add(
                 (source, str(shots)), fault_types.page(drawn),
@@ -186,12 +186,13 @@ def unseen_kinds(found: Findings, folder: Path) -> Iterator[Section]:
 def in_time(found: Findings, folder: Path) -> Iterator[Section]:
     """Yield scores and alarms over the test part, one draw of each detector."""
     draft = FigureDraft("timeline", ("source", "shots"))
+    wanted = points(found.sweep.plan)
     for source in sources(found.caught):
         mine = [d for d in found.shown if d.source == source]
         largest = max(d.shots for d in mine)
         for shots in sorted({d.shots for d in mine}, reverse=True):
-            here = {d.detector: d for d in sorted(mine, key=lambda d: d.shots) if d.shots in (0, shots)}
-            drawn = timeline.data([d for d in here.values() if d.fold == min(e.fold for e in here.values())])
+            here = [d for d in mine if competes(wanted, (source, d.detector, d.shots), shots)]
+            drawn = timeline.data([d for d in here if d.fold == min(e.fold for e in here)])
             draft.texts[str(shots)] = found.words.shots(shots)
             draft.add(
                 (source, str(shots)), timeline.page(drawn),

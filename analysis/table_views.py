@@ -163,7 +163,7 @@ def _pair_row(row: Record) -> TableRow:
             named(row["detector"]),
             TableCell(f"{row['shots']:.0f}"),
             named(row["opponent"], free),
-            TableCell(f"{row['mean']:+.3f}"),
+            TableCell(DASH if absent(row["mean"]) else f"{row['mean']:+.3f}"),
             TableCell(band(row["low"], row["high"], signed=True)),
             TableCell(f"{row['n']:.0f}"),
             TableCell(p_value(row["p"])),

@@ -8,7 +8,10 @@ import pandas as pd
 from analysis.errors import ClaimError
 from analysis.load import Sweep, require_claimable
 from analysis.paired import MIN_DRAWS_FOR_CLAIM
+from analysis.planned import points
 from analysis.words import Record, Words, absent, band, listed, metric_title, number, p_value, records, shorten
+
+NO_VALUE = "unknown (no value on any draw)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +144,8 @@ def _headline(headlines: pd.DataFrame, words: Words) -> str:
 
 
 def _why_no_claim(headlines: pd.DataFrame) -> str:
-    few = int(headlines["n"].min())
-    if few < MIN_DRAWS_FOR_CLAIM:
+    few = int(headlines["n"].max())
+    if 0 < few < MIN_DRAWS_FOR_CLAIM:
         return f"{few} paired draws, and below {MIN_DRAWS_FOR_CLAIM} an exact test cannot reach 0.05"
     notes = [str(note) for note in headlines["note"].unique() if note]
     return notes[0] if notes else "draws are missing or not independent enough"
@@ -150,19 +153,24 @@ def _why_no_claim(headlines: pd.DataFrame) -> str:
 
 def _challenges(headlines: pd.DataFrame, board: pd.DataFrame, words: Words) -> Iterator[Statement]:
     """Yield a sentence for every MOMENT detector and number of shots."""
-    level = {(r["source"], r["shots"], r["detector"]): r for r in records(board)}
-    tests = int(headlines["p"].notna().sum())
+    level = {(r["source"], r["own_shots"], r["detector"]): words.level(r) for r in records(board)}
     for row in records(headlines):
-        mine = level[row["source"], row["shots"], row["detector"]]
-        theirs = level[row["source"], row["shots"], row["opponent"]]
+        mine = level.get((row["source"], row["shots"], row["detector"]), NO_VALUE)
+        theirs = level.get((row["source"], row["opponent_shots"], row["opponent"]), NO_VALUE)
         free = " (0 labels)" if row["opponent_shots"] == 0 and row["shots"] > 0 else ""
         text = (
             f"At {words.shots(row['shots'])}{words.of(row['source'])}, {shorten(row['detector'], 40)} has "
-            f"{metric_title(words.metric)} {words.level(mine)}; the best ordinary detector, "
-            f"{shorten(row['opponent'], 40)}{free}, {words.level(theirs)}. Paired difference {row['mean']:+.3f}"
-            f"{words.interval(row['low'], row['high'], signed=True)}{_general(row)}, n = {row['n']} draws: "
+            f"{metric_title(words.metric)} {mine}; the best ordinary detector, "
+            f"{shorten(row['opponent'], 40)}{free}, {theirs}. {_difference(row, words)}"
         )
-        yield _outcome(text, row, tests)
+        yield _outcome(text, row)
+
+
+def _difference(row: Record, words: Words) -> str:
+    if absent(row["mean"]):
+        return "No paired difference: "
+    interval = words.interval(row["low"], row["high"], signed=True)
+    return f"Paired difference {row['mean']:+.3f}{interval}{_general(row)}, n = {row['n']} draws: "
 
 
 def _general(row: Record) -> str:
@@ -173,7 +181,8 @@ def _general(row: Record) -> str:
     return f" (over labels and faults {band(row['general_low'], row['general_high'], signed=True)}{warning})"
 
 
-def _outcome(text: str, row: Record, tests: int) -> Statement:
+def _outcome(text: str, row: Record) -> Statement:
+    tests = row["family"]
     if row["verdict"] == "better":
         return Statement(
             "claim",
@@ -192,7 +201,6 @@ def _outcome(text: str, row: Record, tests: int) -> Statement:
 def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:
     """Yield where ordinary detectors are significantly ahead."""
     lost = pairs[pairs["verdict"] == "worse"]
-    tests = int(pairs["p"].notna().sum())
     seen: dict[tuple[str, int, str], list[str]] = {}
     for row in records(lost):
         seen.setdefault((row["source"], row["shots"], row["detector"]), []).append(row["opponent"])
@@ -200,7 +208,7 @@ def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:
         yield Statement(
             "none",
             f"At {words.shots(shots)}{words.of(source)}, {shorten(detector, 40)} is significantly behind "
-            f"{listed(opponents)} (p < 0.05 after Holm over {tests} pairs).",
+            f"{listed(opponents)} (p < 0.05 after Holm over {len(pairs)} pairs).",
         )
 
 
@@ -230,6 +238,13 @@ def _cautions(sweep: Sweep, board: pd.DataFrame, words: Words) -> Iterator[State
             f"faults: they say how much the choice of labels matters, not how other faults would come out.",
         )
         yield from _useless_alarms(group, words.of(source))
+    shown = set(board[["source", "detector", "own_shots"]].itertuples(index=False, name=None))
+    empty = [key for key in sorted(points(sweep.plan)) if key not in shown]
+    if empty:
+        names = listed(f"{detector} at {words.shots(shots)}{words.of(source)}" for source, detector, shots in empty)
+        yield Statement(
+            "caution", f"Planned, but without a value on any draw: {names}. They are in no ranking and no comparison."
+        )
     if sweep.gaps:
         yield Statement(
             "caution",

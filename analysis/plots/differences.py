@@ -71,5 +71,6 @@ def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
 def _hover(row: Record) -> str:
     interval = "no interval" if absent(row["low"]) else f"95 % interval {band(row['low'], row['high'], signed=True)}"
     test = "no test" if absent(row["p_holm"]) else f"p = {p_value(row['p_holm'])} after Holm"
-    lines = [f"{row['mean']:+.3f}, {interval}", f"n = {row['n']} paired draws, {test}: {row['verdict']}", row["note"]]
+    mean = "no difference known" if absent(row["mean"]) else f"{row['mean']:+.3f}"
+    lines = [f"{mean}, {interval}", f"n = {row['n']} paired draws, {test}: {row['verdict']}", row["note"]]
     return "<br>".join(style.safe(line, 140) for line in lines if line)

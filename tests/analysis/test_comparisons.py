@@ -13,10 +13,14 @@ def report(draws: int = 10, **level: dict[int, float]) -> pd.DataFrame:
     return report_rows(level, draws=draws)
 
 
-def beats(rows: pd.DataFrame, short: tuple[tuple[str, str, int], ...] = ()) -> pd.DataFrame:
+def beats(rows: pd.DataFrame, plan: pd.DataFrame | None = None) -> pd.DataFrame:
     return headlines(
-        pairs(rows, "average_precision", short), levels(rows, "average_precision"), "average_precision"
+        pairs(rows, "average_precision", plan), levels(rows, "average_precision"), "average_precision"
     ).set_index("shots")
+
+
+def without(rows: pd.DataFrame, detector: str, shots: int, draws: tuple[int, ...] = tuple(range(10))) -> pd.DataFrame:
+    return rows[~((rows["detector"] == detector) & (rows["shots"] == shots) & rows["draw"].isin(draws))]
 
 
 def test_a_pair_has_the_numbers_of_compare():
@@ -79,8 +83,39 @@ def test_equal_scores_on_all_draws_make_no_claim():
 
 
 def test_a_cell_with_gaps_is_compared_but_claims_nothing():
-    rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3})
-    assert "no claim" == beats(rows, (("s", "random_forest", 20),)).loc[20, "verdict"]
+    rows = report(11, moment_lora={20: 0.9}, random_forest={20: 0.3})
+    table = beats(rows[rows["draw"] < 10], plan=rows)
+    assert "no claim" == table.loc[20, "verdict"]
+    assert "10 of 11 draws of random_forest have a value" in table.loc[20, "note"]
+
+
+def test_an_opponent_that_failed_on_all_draws_leaves_no_claim_to_beat_every_opponent():
+    plan = report(moment_lora={20: 0.9}, random_forest={20: 0.3}, gradient_boosting={20: 0.4})
+    table = beats(without(plan, "random_forest", 20), plan)
+    assert "no claim" == table.loc[20, "verdict"]
+    assert "against random_forest: random_forest at 20 shots has no value on any draw" == table.loc[20, "note"]
+    assert "gradient_boosting" == table.loc[20, "opponent"]
+
+
+def test_a_challenger_that_failed_on_all_draws_keeps_its_place_in_the_family():
+    plan = report(moment_lora={20: 0.72}, moment_linear_probe={20: 0.9}, random_forest={20: 0.71})
+    table = beats(without(plan, "moment_linear_probe", 20), plan).set_index("detector")
+    assert "no claim" == table.loc["moment_linear_probe", "verdict"]
+    assert 2 * table.loc["moment_lora", "p"] == pytest.approx(table.loc["moment_lora", "p_holm"])
+
+
+def test_a_pair_without_a_test_does_not_shrink_the_family_of_pairs():
+    plan = report(moment_lora={20: 0.72}, random_forest={20: 0.3}, gradient_boosting={20: 0.71})
+    found = pairs(without(plan, "random_forest", 20), "average_precision", plan).set_index("opponent")
+    kept = found.loc["gradient_boosting"]
+    assert 2 * kept["p"] == pytest.approx(kept["p_holm"])
+    assert {2} == set(found["family"])
+
+
+def test_a_failed_cell_is_not_replaced_by_the_score_at_0_shots():
+    plan = report(moment_lora={20: 0.9}, isolation_forest={0: 0.3, 20: 0.5})
+    (pair,) = pairs(without(plan, "isolation_forest", 20), "average_precision", plan).to_dict("records")
+    assert (20, 0, "no claim") == (pair["opponent_shots"], pair["n"], pair["verdict"])
 
 
 def test_draws_without_a_partner_are_named():

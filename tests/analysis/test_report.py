@@ -15,6 +15,9 @@ from tests.fakes.run_folder import FakeSweep, make_run
 
 SMALL = {"random": {0: 0.0}, "pca": {0: 0.8}, "random_forest": {20: 0.9, 100: 1.2}, "moment_lora": {20: 0.9, 100: 1.6}}
 
+FORESTS = {"isolation_forest": {0: 0.7, 20: 0.9}, "moment_lora": {20: 0.9}}
+LATE, LOST = (100, 101, 102), ("oom", "planted")
+
 HOSTILE = "</script><script>document.title='pwned'</script><img src=x onerror=alert(1)>\"'`|$x$ %{x} " + "long" * 60
 
 
@@ -191,8 +194,12 @@ def test_real_data_carry_no_banner_of_simulation(tmp_path):
         FakeSweep(skill={"always_alarm": {0: 0.0}}, draws=3),
         FakeSweep(skill=SMALL, draws=2, folds=2, sources=("a", "b"), candidates=2),
         FakeSweep(skill=SMALL, draws=3, seeds="searched", searched=()),
+        FakeSweep(skill=FORESTS, draws=3, searched=(), bad={("isolation_forest", 20, d): LOST for d in LATE}),
+        FakeSweep(skill=FORESTS, draws=3, searched=(), bad={("moment_lora", 20, d): LOST for d in LATE}),
+        FakeSweep(skill=FORESTS, draws=3, searched=(), bad={("isolation_forest", 0, d): LOST for d in LATE}),
     ],
-    ids=["one draw", "nothing ok", "all draws equal", "folds and sources", "searched seeds"],
+    ids=["one draw", "nothing ok", "all draws equal", "folds and sources", "searched seeds", "an opponent failed",
+         "the challenger failed", "its 0 shots failed"],
 )  # fmt: skip
 def test_unusual_runs_make_a_page_and_no_crash(tmp_path, sweep):
     assert build_report([make_run(tmp_path / "run", sweep)]).stat().st_size > 1e6

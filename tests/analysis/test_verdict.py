@@ -69,6 +69,30 @@ def test_a_failed_draw_silences_its_cell_and_is_mentioned(findings):
     assert "1 planned report draws have no score" in said(found)
 
 
+def all_failed(detector: str, shots: int) -> dict[tuple[str, int, int], tuple[str, str]]:
+    return {(detector, shots, draw): ("oom", "planted") for draw in range(100, 110)}
+
+
+def test_an_opponent_that_failed_on_every_draw_silences_the_headline_and_is_named(findings):
+    skill = AHEAD | {"gradient_boosting": {20: 0.5}}
+    found = findings(skill=skill, bad=all_failed("random_forest", 20))
+    assert found.verdict.headline.startswith("No significance claim can be made: against random_forest")
+    assert "without a value on any draw: random_forest at 20 labelled windows" in said(found)
+    assert "beats every" not in said(found)
+
+
+def test_a_challenger_that_failed_on_every_draw_is_named(findings):
+    found = findings(skill=AHEAD, bad=all_failed("moment_lora", 20))
+    assert "moment_lora has average precision unknown (no value on any draw)" in said(found)
+
+
+def test_the_failed_cell_of_a_detector_with_0_shots_too_is_named_and_not_replaced(findings):
+    skill = AHEAD | {"isolation_forest": {0: 0.5, 20: 0.6}}
+    found = findings(skill=skill, bad=all_failed("isolation_forest", 20))
+    assert "isolation_forest at 20 labelled windows" in said(found)
+    assert 0 == len(found.board.query("detector == 'isolation_forest' and shots == 20"))
+
+
 def test_intervals_are_said_to_be_about_labels_not_about_other_faults(findings):
     assert "one test part with 6 faults" in said(findings(skill=AHEAD))
 
