@@ -10,7 +10,7 @@ from analysis.planned import Points, competes, points
 from analysis.roles import REFERENCES, base_name, role
 
 BESIDE = ("f1", "oracle_f1", "event_recall", "false_alarms_per_day", "delay_s", "vus_pr", "auroc", "macro_f1")
-"""Metrics shown beside the one that ranks, where the rows have them."""
+"""Metrics that have a column of their own, where the rows have them; the one that ranks is also the `estimate`."""
 
 FEW_EVENTS = 20
 """Below this many test events the interval that matters for "caught" is over events, not over draws."""
@@ -33,7 +33,7 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
     plan = sweep.plan
     table = levels(sweep.report, metric, plan)
     for name in BESIDE:
-        if name != metric and name in sweep.metrics:
+        if name in sweep.metrics:
             table = table.merge(_means(sweep.report, name, plan), on=["source", "detector", "shots"], how="left")
     table["planned"] = _planned(sweep, table)
     table["complete"] = _complete(sweep, table)

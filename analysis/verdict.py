@@ -215,7 +215,7 @@ def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:
 def _useless_alarms(group: pd.DataFrame, where: str) -> Iterator[Statement]:
     """Yield a warning where scores rank faults well but no detector's threshold catches half of them."""
     able = group[group["role"] != "floor"]
-    if able.empty or "oracle_f1" not in able or able["caught"].isna().all():
+    if able.empty or not {"oracle_f1", "f1"} <= {*able} or able["caught"].isna().all():
         return
     best = able.sort_values("caught").dropna(subset=["caught"]).iloc[-1]
     oracle = able["oracle_f1"].max()

@@ -205,6 +205,12 @@ def test_unusual_runs_make_a_page_and_no_crash(tmp_path, sweep):
     assert build_report([make_run(tmp_path / "run", sweep)]).stat().st_size > 1e6
 
 
+@pytest.mark.parametrize("metric", ["f1", "oracle_f1", "event_recall", "false_alarms_per_day"])
+def test_any_metric_can_come_first(tmp_path, metric):
+    run = make_run(tmp_path / "run", FakeSweep(skill=SMALL, draws=3, searched=(), objective=metric))
+    assert build_report([run]).stat().st_size > 1e6
+
+
 def test_two_runs_make_one_report_beside_the_first(tmp_path):
     runs = [make_run(tmp_path / name, FakeSweep(skill={"random": {0: 0.0}, "pca": {0: 1.0}}, draws=2)) for name in "ab"]
     index = build_report(runs)

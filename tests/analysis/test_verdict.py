@@ -127,3 +127,10 @@ def test_thresholds_that_catch_nothing_are_said_to_fail(tmp_path):
 
 def test_thresholds_that_work_draw_no_warning(findings):
     assert "threshold rule" not in said(findings(skill=AHEAD))
+
+
+def test_thresholds_that_catch_nothing_are_said_to_fail_where_f1_comes_first(tmp_path):
+    run = make_run(tmp_path / "run", FakeSweep(skill=AHEAD, searched=(), objective="f1"))
+    sweep = load_sweep([run])
+    sweep.rows.loc[sweep.rows["detector"] != "random", ["event_recall", "f1"]] = [0.1, 0.05]
+    assert "the threshold rule is what fails" in said(find(sweep))

@@ -72,6 +72,8 @@ class FakeSweep:
     fault_types: tuple[str, ...] = ("cpu", "latency", "memory")
     rounds: int = 2
     seeds: str = "replicated"
+    objective: str = "average_precision"
+    split_by: str = "event"
     simulated: bool = True
     pool: int = 800
     spread: float = 0.15
@@ -232,7 +234,8 @@ def _manifest(sweep: FakeSweep) -> dict[str, object]:
 def _spec(sweep: FakeSweep) -> dict[str, object]:
     return {
         "name": sweep.name,
-        "objective": {"metric": "average_precision"},
+        "objective": {"metric": sweep.objective},
+        "split": {"by": sweep.split_by},
         "data": [{"name": name, "source": "simulated" if sweep.simulated else "table"} for name in sweep.sources],
         "few_shot": {"seeds": sweep.seeds},
         "detectors": {name: {} for name in sweep.skill},
