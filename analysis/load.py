@@ -101,6 +101,12 @@ class Sweep:
         return bool(self.rows["simulated"].fillna(value=False).astype(bool).any())
 
     @property
+    def leaks(self) -> bool:
+        """True if windows were dealt to the parts at random in any run, so that training saw what is tested."""
+        splits = [spec.get("split") for spec in self.specs]
+        return any(isinstance(split, Mapping) and split.get("by") == "random_windows" for split in splits)
+
+    @property
     def progress(self) -> tuple[int, int]:
         """Report draws with a row of any status, and report draws planned."""
         done = int((self.rows["phase"] == "report").sum())

@@ -8,6 +8,7 @@ from analysis.back_matter import back_matter
 from analysis.findings import Findings
 from analysis.roles import base_name, role
 from analysis.sections import sections
+from analysis.verdict import LEAKS
 from analysis.views import Fact, Page
 from analysis.words import metric_title, number, shorten
 
@@ -58,6 +59,8 @@ def _banners(found: Findings) -> list[str]:
         )
     if (sweep.rows["seeds"] == "searched").any():
         banners.append("few_shot.seeds is `searched`: the search could pick lucky draws, so this page claims nothing.")
+    if sweep.leaks:
+        banners.append(f"LEAKING SPLIT: {LEAKS}. This page claims nothing.")
     banners += [note for note in sweep.notes if note.startswith("Mixed input")]
     return banners
 

@@ -11,6 +11,10 @@ from analysis.paired import MIN_DRAWS_FOR_CLAIM
 from analysis.planned import points
 from analysis.words import Record, Words, absent, band, listed, metric_title, number, p_value, records, shorten
 
+LEAKS = (
+    "windows were dealt to the parts at random (split.by: random_windows), so training saw rows and faults that are "
+    "tested, and every score flatters"
+)
 NO_VALUE = "unknown (no value on any draw)"
 
 
@@ -52,6 +56,8 @@ def reason_for_silence(sweep: Sweep) -> str:
         return f"Incomplete: {done} of {planned} draws. A running sweep claims nothing; what follows is a preview."
     if sweep.report.empty:
         return "No report draw ended well, so there is nothing to compare."
+    if sweep.leaks:
+        return f"No claim is made: {LEAKS}."
     try:
         require_claimable(sweep.report)
     except ClaimError as err:

@@ -63,6 +63,13 @@ def test_searched_seeds_claim_nothing(findings):
     assert found.pairs.empty
 
 
+def test_a_leaking_split_claims_nothing(findings):
+    found = findings(skill=AHEAD, split_by="random_windows")
+    assert "random_windows" in found.verdict.headline
+    assert not found.verdict.claims
+    assert found.pairs.empty
+
+
 def test_a_failed_draw_silences_its_cell_and_is_mentioned(findings):
     found = findings(skill=AHEAD, bad={("moment_lora", 20, 103): ("failed", "ValueError: planted")})
     assert "beats every" not in found.verdict.headline
