@@ -15,7 +15,7 @@ from trainables.trial import WindowScores
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawScores:
-    """The score file of one report draw and what it belongs to."""
+    """The score file of one report draw and what it belongs to; `pool_share` is K over the size of the pool."""
 
     source: str
     detector: str
@@ -24,6 +24,7 @@ class DrawScores:
     draw: int
     threshold: float
     scores: WindowScores
+    pool_share: float = 0.0
 
 
 def iter_scores(sweep: Sweep, problems: list[str]) -> Iterator[DrawScores]:
@@ -36,7 +37,7 @@ def iter_scores(sweep: Sweep, problems: list[str]) -> Iterator[DrawScores]:
             continue
         yield DrawScores(
             str(row["source"]), str(row["detector"]), int(row["shots"]), int(row["fold"]), int(row["draw"]),
-            float(row["threshold"]), scores,
+            float(row["threshold"]), scores, float(row["pool_share"]),
         )  # fmt: skip
 
 

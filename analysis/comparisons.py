@@ -9,12 +9,12 @@ Two families, both fixed by the sweep file before any score exists:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.curves import GROUP, OVERLAP_LIMIT, draw_values, sign
+from analysis.curves import GROUP, OVERLAP_LIMIT, TOO_ALIKE, draw_values, sign
 from analysis.load import require_claimable
 from analysis.paired import compare, holm
 from analysis.planned import competes, points
@@ -181,7 +181,8 @@ def _pair(mine: Point, theirs: Point) -> dict[str, object]:
         notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
     overlapping = max(mine.pool_share, theirs.pool_share) > OVERLAP_LIMIT
     if overlapping:
-        notes.append("draws take more than half of the pool: not independent enough for a test")
+        notes.append(TOO_ALIKE)
+        result = replace(result, low=None, high=None, p=None, p_signflip=None)
     lacking = bool(mine.lack or theirs.lack or result.unpaired)
     return {
         "detector": mine.detector, "opponent": theirs.detector, "opponent_shots": theirs.shots,

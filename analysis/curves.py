@@ -16,6 +16,8 @@ OVERLAP_FLAG, OVERLAP_LIMIT = 0.25, 0.5
 """Draws of K from a pool of N share K/N of their windows: above the flag it is said, above the limit the
 draws are too alike to be repetitions, and no interval over draws is given."""
 
+TOO_ALIKE = "draws take more than half of the pool: too alike for an interval or a test over draws"
+
 COUNTS = {
     "support_windows": "windows",
     "support_events": "faults",

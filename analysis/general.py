@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.by_fault import DrawScores, cell_scores
 from analysis.crossed import crossed_average_precision
+from analysis.curves import OVERLAP_LIMIT
 from analysis.errors import AnalysisError
 from analysis.load import Sweep
 from analysis.words import records
@@ -24,8 +25,10 @@ def general_bounds(draws: Sequence[DrawScores], opponent: Sequence[DrawScores] |
     """Return the bounds over new draws *and* new faults of a level or a paired difference; NaN where none is given.
 
     Folds are averaged inside a draw; draws that lack a fold or a partner are left out. None is given for one
-    draw, one fault or unlike windows.
+    draw, one fault, unlike windows, or draws that take more than half of the pool.
     """
+    if any(draw.pool_share > OVERLAP_LIMIT for draw in (*draws, *(opponent or ()))):
+        return np.nan, np.nan
     mine, theirs = _by_fold(draws), None if opponent is None else _by_fold(opponent)
     cells = [*mine.values(), *({} if theirs is None else theirs).values()]
     common = sorted(set.intersection(*(set(cell) for cell in cells))) if cells else []

@@ -1,9 +1,11 @@
 """Kinds of faults that nobody labelled: a detector on the same test windows, with and without the kind in training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from analysis.curves import describe, draw_values, is_share
+from analysis.curves import OVERLAP_LIMIT, TOO_ALIKE, describe, draw_values, is_share
 from analysis.load import Sweep
 from analysis.paired import compare
 
@@ -59,10 +61,14 @@ def _pair(rows: pd.DataFrame, metric: str, note: str = "") -> tuple[object, ...]
     result = compare(unseen, seen)
     events = rows[rows["exposure"] == "unseen"].groupby("draw")["test_events"].sum()
     notes = [note] * bool(note) + [str(warning) for warning in result.warnings]
+    share = float(rows["pool_share"].max()) if len(rows) else 0.0
+    if share > OVERLAP_LIMIT:
+        notes.append(TOO_ALIKE)
+        result = replace(result, low=None, high=None)
     if result.unpaired:
         notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
     return (
-        *_level(unseen, metric), *_level(seen, metric),
+        *_level(unseen, metric, share), *_level(seen, metric, share),
         _number(result.mean), _number(result.low), _number(result.high), result.n,
         float(events.max()) if len(events) else np.nan, "; ".join(notes),
     )  # fmt: skip
@@ -73,10 +79,10 @@ def _by_draw(rows: pd.DataFrame, metric: str) -> dict[int, float]:
     return dict(zip(values["draw"].astype(int), values["value"].astype(float), strict=True))
 
 
-def _level(values: dict[int, float], metric: str) -> tuple[float, float, float]:
+def _level(values: dict[int, float], metric: str, pool_share: float) -> tuple[float, float, float]:
     if not values:
         return np.nan, np.nan, np.nan
-    level = describe(np.array(list(values.values())), bounded=is_share(metric))
+    level = describe(np.array(list(values.values())), pool_share, bounded=is_share(metric))
     return level.estimate, _number(level.low), _number(level.high)
 
 

@@ -1,9 +1,11 @@
 """What labels buy: labels needed for a score, and where a MOMENT detector stops paying off, from report draws."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pandas as pd
 
-from analysis.curves import draw_values, sign
+from analysis.curves import OVERLAP_LIMIT, TOO_ALIKE, draw_values, sign
 from analysis.efficiency import LabelsNeeded, break_even, labels_needed
 from analysis.intervals import Floats
 from analysis.load import require_claimable
@@ -22,7 +24,8 @@ def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFra
     -------
     pandas.DataFrame
         `source`, `detector`, `target`, `estimate`, `low`, `high` (NaN: not reached, or no interval), `answer` (words),
-        `reached` (share of resampled curves), `n` (draws); labels are all windows spent, validation included.
+        `reached` (share of resampled curves), `n` (draws), `note` (why there is no interval); labels are all windows
+        spent, validation included.
 
     Raises
     ------
@@ -34,13 +37,13 @@ def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFra
     spent = {(source, detector, shots): labels for source, detector, shots, labels in points}
     found = []
     for (source, detector), curve in _curves(report, metric).items():
-        labels = np.array([spent[source, detector, shots] for shots in curve.columns], dtype=float)
+        labels = np.array([spent[source, detector, shots] for shots in curve.table.columns], dtype=float)
         if sign(metric) < 0 or (np.diff(labels) <= 0).any():
             continue
         fewer, more = f"{labels[0]:.0f} or fewer", f"not reached with {labels[-1]:.0f}"
         for target in TARGETS:
-            answer = labels_needed(curve.to_numpy(), labels, target, rng=np.random.default_rng(0))
-            found.append({"source": source, "detector": detector, **_row(answer, more, fewer)})
+            answer = labels_needed(curve.table.to_numpy(), labels, target, rng=np.random.default_rng(0))
+            found.append({"source": source, "detector": detector, **_row(answer, more, fewer, curve.doubt)})
     return pd.DataFrame.from_records(found, columns=[*CURVE, *ANSWER])
 
 
@@ -59,35 +62,47 @@ def pays_off(report: pd.DataFrame, metric: str) -> pd.DataFrame:
         for (other_source, opponent), theirs in curves.items():
             if other_source != source or role(detector) != "foundation" or role(opponent) != "ordinary":
                 continue
-            shots = mine.columns.intersection(theirs.columns)
-            draws = mine.index.intersection(theirs.index)
+            shots = mine.table.columns.intersection(theirs.table.columns)
+            draws = mine.table.index.intersection(theirs.table.index)
             if len(shots) < 2 or not len(draws):
                 continue
-            one, other = (frame.loc[draws, shots].to_numpy() * sign(metric) for frame in (mine, theirs))
-            row = _end_of_lead(one, other, shots.to_numpy(dtype=float))
+            one, other = (curve.table.loc[draws, shots].to_numpy() * sign(metric) for curve in (mine, theirs))
+            doubt = "; ".join(dict.fromkeys(curve.doubt for curve in (mine, theirs) if curve.doubt))
+            row = _end_of_lead(one, other, shots.to_numpy(dtype=float), doubt)
             found.append({"source": source, "detector": detector, "opponent": opponent, **row})
     return pd.DataFrame.from_records(found, columns=["source", "detector", "opponent", *ANSWER])
 
 
 CURVE = ["source", "detector"]
-ANSWER = ["target", "estimate", "low", "high", "answer", "reached", "n"]
+ANSWER = ["target", "estimate", "low", "high", "answer", "reached", "n", "note"]
 
 
-def _curves(report: pd.DataFrame, metric: str) -> dict[tuple[str, str], pd.DataFrame]:
-    """Return the values of each detector [draws x shots] over the draws that have every point, two shots or more."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Values of a detector [draws x shots] over the draws that have every point; `doubt`: why not to resample them."""
+
+    table: pd.DataFrame
+    doubt: str
+
+
+def _curves(report: pd.DataFrame, metric: str) -> dict[tuple[str, str], Curve]:
+    """Return the curves of all detectors with two numbers of shots or more."""
     values = draw_values(report, metric)
-    tables = {
-        (str(source), str(detector)): group.pivot_table(index="draw", columns="shots", values="value").dropna()
-        for (source, detector), group in values.groupby(CURVE)
-    }
-    return {key: table for key, table in tables.items() if table.shape[1] >= 2 and len(table)}
+    shares = report.groupby(CURVE)["pool_share"].max()
+    found = {}
+    for (source, detector), group in values.groupby(CURVE):
+        table = group.pivot_table(index="draw", columns="shots", values="value").dropna()
+        if table.shape[1] >= 2 and len(table):
+            doubt = TOO_ALIKE if shares[source, detector] > OVERLAP_LIMIT else ""
+            found[str(source), str(detector)] = Curve(table, doubt)
+    return found
 
 
-def _end_of_lead(one: Floats, other: Floats, shots: Floats) -> dict[str, object]:
+def _end_of_lead(one: Floats, other: Floats, shots: Floats, doubt: str) -> dict[str, object]:
     """Return where the lead of one over the other [draws x shots] ends; a lead that grows has no end."""
     answer = break_even(one, other, shots, rng=np.random.default_rng(0))
     lead = (one - other).mean(axis=0)
-    row = _row(answer, f"still ahead at {shots[-1]:.0f}", "never ahead")
+    row = _row(answer, f"still ahead at {shots[-1]:.0f}", "never ahead", doubt)
     if lead[-1] > max(lead[0], 0.0):  # break_even takes a lead to shrink with labels
         start = "ahead" if lead[0] > 0 else "behind"
         end = "further ahead" if lead[0] > 0 else "ahead"
@@ -96,8 +111,8 @@ def _end_of_lead(one: Floats, other: Floats, shots: Floats) -> dict[str, object]
     return row
 
 
-def _row(answer: LabelsNeeded, never: str, always: str) -> dict[str, object]:
-    """Return an answer with its words: a number with its interval, or one of the two ends."""
+def _row(answer: LabelsNeeded, never: str, always: str, doubt: str) -> dict[str, object]:
+    """Return an answer with its words: a number with its interval, or one of the two ends; no interval in doubt."""
 
     def words(labels: float | None) -> str:
         if labels is None:
@@ -105,10 +120,12 @@ def _row(answer: LabelsNeeded, never: str, always: str) -> dict[str, object]:
         return always if labels <= answer.fewest else f"{labels:.0f}"
 
     text = words(answer.estimate)
-    if answer.has_interval:
+    if doubt:
+        answer = replace(answer, low=None, high=None, reached=np.nan)
+    elif answer.has_interval:
         low, high = words(answer.low), words(answer.high)
         text += f" (95 % interval: {low} to {high})" if low != high else " (both ends of the 95 % interval too)"
     return {
         "target": answer.target, "estimate": answer.estimate, "low": answer.low, "high": answer.high, "answer": text,
-        "reached": answer.reached, "n": answer.n,
+        "reached": answer.reached, "n": answer.n, "note": f"no interval: {doubt}" if doubt else "",
     }  # fmt: skip

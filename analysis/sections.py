@@ -112,10 +112,10 @@ def efficiency(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG
     """Yield labels needed for a score, and where a MOMENT detector stops paying off."""
     if found.needs.empty and found.pays_off.empty:
         return
-    common = {"answer": "labels", "reached": "share of resampled curves", "n": "draws"}
+    common = {"answer": "labels", "reached": "share of resampled curves", "n": "draws", "note": "remarks"}
     needed = {"source": "source", "detector": "detector", "target": f"{metric_title(found.metric)} to reach"} | common
     ends = {"source": "source", "detector": "MOMENT detector", "opponent": "against"} | common
-    words = ("source", "detector", "opponent", "answer")
+    words = ("source", "detector", "opponent", "answer", "note")
     yield Section(
         "efficiency", "Label efficiency", "How many labels does a score cost?",
         [prose.NEEDS, prose.BREAK_EVEN],

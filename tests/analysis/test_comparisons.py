@@ -129,6 +129,8 @@ def test_draws_without_a_partner_are_named():
 
 def test_overlapping_draws_make_no_claim():
     rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3}).assign(pool_share=0.7)
+    (pair,) = pairs(rows, "average_precision").to_dict("records")
+    assert np.isnan([pair["low"], pair["high"], pair["p"]]).all()
     assert "no claim" == beats(rows).loc[20, "verdict"]
 
 

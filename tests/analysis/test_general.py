@@ -60,3 +60,14 @@ def test_other_metrics_have_no_general_interval(fake_sweep):
     table = pairs(fake_sweep.report, "f1")
     told = with_general_difference(fake_sweep, headlines(table, levels(fake_sweep.report, "f1"), "f1"), "f1")
     assert told["general_low"].isna().all()
+
+
+def test_draws_that_take_most_of_the_pool_have_no_bounds(fake_sweep):
+    draws = cell_scores(fake_sweep, "simulated", "moment_lora", 20)
+    alike = [replace(draw, pool_share=0.6) for draw in draws]
+    assert np.isnan(general_bounds(alike)).all()
+    assert np.isnan(general_bounds(draws, alike)).all()
+
+
+def test_score_files_say_what_share_of_the_pool_their_draw_took(fake_sweep):
+    assert {20 / 800} == {draw.pool_share for draw in cell_scores(fake_sweep, "simulated", "moment_lora", 20)}

@@ -77,3 +77,9 @@ def test_the_figure_shows_every_kind(sweep):
     figure = held_out.page(drawn, "average precision")
     assert np.allclose([[-0.2, 0.0, -0.1]], figure.data[0]["z"], atol=1e-9)
     held_out.paper(drawn, "average precision")
+
+
+def test_draws_that_take_most_of_the_pool_have_no_interval(sweep):
+    table = generalisation(replace(sweep, rows=sweep.rows.assign(pool_share=0.6)), AP)
+    assert table[["low", "high", "unseen_low", "unseen_high", "seen_low", "seen_high"]].isna().all(axis=None)
+    assert table["note"].str.contains("more than half of the pool").all()

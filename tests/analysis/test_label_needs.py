@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -7,6 +8,7 @@ from analysis.label_needs import needs, pays_off
 from tests.fakes.report_rows import report_rows
 
 SHOTS = (20, 100, 500)
+AP = "average_precision"
 
 
 def curves(**by_detector: tuple[float, ...]) -> pd.DataFrame:
@@ -59,3 +61,14 @@ def test_selection_rows_are_refused_here_too():
     rows = curves(random_forest=(0.6, 0.75, 0.85)).assign(phase="select")
     with pytest.raises(ClaimError):
         pays_off(rows, "average_precision")
+
+
+def test_draws_that_take_most_of_the_pool_give_no_interval_of_labels():
+    rows = curves(moment_lora=(0.7, 0.74, 0.78), random_forest=(0.6, 0.7, 0.86))
+    rows["pool_share"] = np.where((rows["detector"] == "random_forest") & (rows["shots"] == 500), 0.6, 0.1)
+    needed = needs(rows, levels(rows, AP), AP).set_index(["detector", "target"]).loc[("random_forest", 0.7)]
+    (end,) = pays_off(rows, AP).to_dict("records")
+    for row in (needed, end):
+        assert pd.isna(row["low"])
+        assert "95 % interval" not in row["answer"]
+        assert "more than half of the pool" in row["note"]
