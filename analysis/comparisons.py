@@ -53,7 +53,8 @@ def pairs(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -
 
     An opponent for which no cell was planned at K shots competes with its score at 0 shots: it costs no labels.
     Nothing is claimed of a cell with missing or failed draws, because the draws that failed may be the hard ones; it
-    keeps its place in the family.
+    keeps its place in the family. Nor is anything claimed where both sides have 0 shots: their draws are training
+    seeds. These pairs are no part of the family, because no score could make them a test.
 
     Parameters
     ----------
@@ -87,8 +88,9 @@ def pairs(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -
     names = [*PAIR, "opponent_shots", "mean", "low", "high", "n", "p", "p_signflip", "probability_better",
              "claimable", "note"]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=names)
-    frame["p_holm"] = _adjusted(frame["p"].where(frame["claimable"].astype(bool)))
-    frame["family"] = len(frame)
+    testable = (frame["shots"] > 0) | (frame["opponent_shots"] > 0)
+    frame["p_holm"] = _adjusted(frame["p"].where(frame["claimable"].astype(bool)), testable)
+    frame["family"] = int(testable.sum())
     frame["verdict"] = [
         _verdict(claimable=bool(c), p=float(p), gain=float(m) * sign(metric))
         for c, p, m in zip(frame["claimable"], frame["p_holm"], frame["mean"], strict=True)
@@ -133,8 +135,8 @@ def headlines(pair_table: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd
     names = ["source", "shots", "detector", "opponent", "opponent_shots", "mean", "low", "high", "n", "p",
              "claimable", "note"]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=names)
-    frame["p_holm"] = _adjusted(frame["p"])
-    frame["family"] = len(frame)
+    frame["p_holm"] = _adjusted(frame["p"], frame["shots"] > 0)
+    frame["family"] = int((frame["shots"] > 0).sum())
     outcome = np.where(frame["p_holm"].fillna(1.0) < ALPHA, "better", "not better")
     frame["verdict"] = np.where(frame["claimable"].astype(bool), outcome, "no claim")
     return frame
@@ -183,13 +185,16 @@ def _pair(mine: Point, theirs: Point) -> dict[str, object]:
     if overlapping:
         notes.append(TOO_ALIKE)
         result = replace(result, low=None, high=None, p=None, p_signflip=None)
+    seeds_alone = mine.shots == theirs.shots == 0
+    if seeds_alone:
+        notes.append("at 0 shots draws differ by the training seed alone, and a seed is no independent repetition")
     lacking = bool(mine.lack or theirs.lack or result.unpaired)
     return {
         "detector": mine.detector, "opponent": theirs.detector, "opponent_shots": theirs.shots,
         "mean": _number(result.mean), "low": _number(result.low), "high": _number(result.high), "n": result.n,
         "p": _number(result.p), "p_signflip": _number(result.p_signflip),
         "probability_better": _number(result.probability_better),
-        "claimable": result.claimable and not (lacking or overlapping), "note": "; ".join(notes),
+        "claimable": result.claimable and not (lacking or overlapping or seeds_alone), "note": "; ".join(notes),
     }  # fmt: skip
 
 
@@ -204,10 +209,10 @@ def _notes(group: pd.DataFrame) -> str:
     return "; ".join(f"against {listed(opponents)}: {note}" for note, opponents in reasons.items())
 
 
-def _adjusted(p: "pd.Series[float]") -> "pd.Series[float]":
-    """Apply Holm over the whole family; a test that could not be made counts as p = 1 and stays NaN."""
-    adjusted = pd.Series(np.asarray(holm(p.fillna(1.0).to_numpy()), dtype=float), index=p.index)
-    return adjusted.where(p.notna())
+def _adjusted(p: "pd.Series[float]", family: "pd.Series[bool]") -> "pd.Series[float]":
+    """Apply Holm over the family; a test of it that could not be made counts as p = 1 and stays NaN."""
+    corrected = holm(p[family].fillna(1.0).to_numpy())
+    return pd.Series(corrected, index=p.index[family]).reindex(p.index).where(p.notna())
 
 
 def _verdict(*, claimable: bool, p: float, gain: float) -> str:

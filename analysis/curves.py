@@ -16,6 +16,7 @@ OVERLAP_FLAG, OVERLAP_LIMIT = 0.25, 0.5
 """Draws of K from a pool of N share K/N of their windows: above the flag it is said, above the limit the
 draws are too alike to be repetitions, and no interval over draws is given."""
 
+SEEDS_ALONE = "over training seeds: at 0 shots no labels are drawn"
 TOO_ALIKE = "draws take more than half of the pool: too alike for an interval or a test over draws"
 
 COUNTS = {
@@ -108,6 +109,8 @@ def levels(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) 
     described = pd.DataFrame(found, index=frame.index, columns=[field.name for field in fields(Level)])
     frame = pd.concat([frame[GROUP], described, frame[list(COUNTS.values())]], axis=1)
     frame = frame.astype({"estimate": float, "low": float, "high": float})
+    seeds = (frame["shots"] == 0) & frame["low"].notna()
+    frame.loc[seeds, "note"] = [f"{note}; {SEEDS_ALONE}".removeprefix("; ") for note in frame.loc[seeds, "note"]]
     frame["all_windows"] = frame["windows"] + frame["validation_windows"]
     frame["all_faults"] = frame["faults"] + frame["validation_faults"]
     return frame

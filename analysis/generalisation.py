@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.curves import OVERLAP_LIMIT, TOO_ALIKE, describe, draw_values, is_share
+from analysis.curves import OVERLAP_LIMIT, SEEDS_ALONE, TOO_ALIKE, describe, draw_values, is_share
 from analysis.load import Sweep
 from analysis.paired import compare
 
@@ -65,6 +65,8 @@ def _pair(rows: pd.DataFrame, metric: str, note: str = "") -> tuple[object, ...]
     if share > OVERLAP_LIMIT:
         notes.append(TOO_ALIKE)
         result = replace(result, low=None, high=None)
+    if (rows["shots"] == 0).any() and result.low is not None:
+        notes.append(SEEDS_ALONE)
     if result.unpaired:
         notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
     return (

@@ -2,7 +2,8 @@
 
 CURVES = (
     "Each point is the mean over report draws: fresh random choices of the labelled windows, which no search saw. "
-    "Bands are 95 % intervals over draws (pointwise). Dotted level lines need no labels at all. "
+    "Bands are 95 % intervals over draws (pointwise); at 0 shots no labels are drawn, so these are over training "
+    "seeds. Dotted level lines need no labels at all. "
     "Click a name to hide it, double-click to see it alone."
 )
 CURVES_CAPTION = "The axis is straight near zero and logarithmic beyond, so that 0 labels has a place."
@@ -13,7 +14,8 @@ LEADERBOARD = (
     "of shots."
 )
 LEADERBOARD_CAPTION = (
-    "Dots are means over report draws, bars 95 % intervals over draws; no bar where none can be given."
+    "Dots are means over report draws, bars 95 % intervals over draws (at 0 shots: over training seeds); no bar where "
+    "none can be given."
 )
 GENERAL = (
     "The column 'over labels and faults' resamples draws and faults together (crossed bootstrap): where the mean "
@@ -24,8 +26,9 @@ GENERAL = (
 COMPARED = (
     "Both detectors of a pair are scored on the same draws, and the difference is taken draw by draw. p-values are "
     "paired t, corrected by Holm over all {tests} planned pairs, also those that could not be tested; the exact "
-    "sign-flip p stands beside. The verdict on top uses a second declared family: for each MOMENT detector and number "
-    "of shots, whether it beats every ordinary detector, by the largest of its p-values."
+    "sign-flip p stands beside. Where both have 0 shots, draws are training seeds: no test. The verdict on top uses a "
+    "second declared family: for each MOMENT detector and number of shots, whether it beats every ordinary detector, "
+    "by the largest of its p-values."
 )
 COMPARED_CAPTION = (
     "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm over all pairs; open: not; "

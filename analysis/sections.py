@@ -100,10 +100,10 @@ def compared(found: Findings, folder: Path) -> Iterator[Section]:
             mine = found.pairs[found.pairs["source"] == source]
             views.append(tables.pairs(mine, f"Every pair{_of(found, source)}, {metric_title(found.metric)}"))
         figures = [draft.view(folder, "Paired differences with intervals", prose.COMPARED_CAPTION)]
-    why = found.verdict.why_not or prose.NO_PAIR
+    why = f"No comparison is made: {found.verdict.why_not or prose.NO_PAIR}"
     yield Section(
         "compared", "Comparisons", "Is a MOMENT detector ahead of an ordinary one?",
-        [prose.COMPARED.format(tests=len(found.pairs)) if len(found.pairs) else f"No comparison is made: {why}"],
+        [prose.COMPARED.format(tests=found.pairs["family"].max()) if len(found.pairs) else why],
         figures, [], views,
     )  # fmt: skip
 

@@ -207,6 +207,7 @@ def _outcome(text: str, row: Record) -> Statement:
 def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:
     """Yield where ordinary detectors are significantly ahead."""
     lost = pairs[pairs["verdict"] == "worse"]
+    tests = int(pairs["family"].max()) if len(pairs) else 0
     seen: dict[tuple[str, int, str], list[str]] = {}
     for row in records(lost):
         seen.setdefault((row["source"], row["shots"], row["detector"]), []).append(row["opponent"])
@@ -214,7 +215,7 @@ def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:
         yield Statement(
             "none",
             f"At {words.shots(shots)}{words.of(source)}, {shorten(detector, 40)} is significantly behind "
-            f"{listed(opponents)} (p < 0.05 after Holm over {len(pairs)} pairs).",
+            f"{listed(opponents)} (p < 0.05 after Holm over {tests} pairs).",
         )
 
 

@@ -134,6 +134,16 @@ def test_overlapping_draws_make_no_claim():
     assert "no claim" == beats(rows).loc[20, "verdict"]
 
 
+def test_training_seeds_at_0_shots_make_no_claim_and_are_no_part_of_the_family():
+    rows = report(moment_zero_shot={0: 0.8}, moment_lora={20: 0.8}, isolation_forest={0: 0.3})
+    found = pairs(rows, "average_precision").set_index("shots")
+    assert "no claim" == found.loc[0, "verdict"]
+    assert "training seed" in found.loc[0, "note"]
+    assert "better" == found.loc[20, "verdict"]
+    assert found.loc[20, "p"] == pytest.approx(found.loc[20, "p_holm"])
+    assert "no claim" == beats(rows).loc[0, "verdict"]
+
+
 def test_holm_counts_every_pair_of_the_sweep():
     rows = report(moment_lora={20: 0.72, 100: 0.72}, random_forest={20: 0.71, 100: 0.5})
     found = pairs(rows, "average_precision")

@@ -35,6 +35,14 @@ def test_equal_draws_give_no_band_and_say_why():
     assert "no variance was observed" in point["note"]
 
 
+def test_an_interval_at_0_shots_is_said_to_be_over_training_seeds():
+    rows = report_rows(dict(enumerate(X5)))
+    (at_20,) = levels(rows, "average_precision").to_dict("records")
+    (at_0,) = levels(rows.assign(shots=0), "average_precision").to_dict("records")
+    assert "over training seeds" in at_0["note"]
+    assert "" == at_20["note"]
+
+
 def test_a_single_draw_gives_no_band():
     level = describe(np.array([0.5]))
     assert (None, None, 1) == (level.low, level.high, level.n)
