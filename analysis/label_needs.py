@@ -1,5 +1,6 @@
 """What labels buy: labels needed for a score, and where a MOMENT detector stops paying off, from report draws."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +16,11 @@ TARGETS = (0.5, 0.7, 0.8, 0.9)
 """Scores to be reached, fixed here and not by looking at the curves."""
 
 
-def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFrame:
+def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return how many labelled windows each detector needs to reach each of `TARGETS`.
 
-    Only detectors with two numbers of shots or more have a curve; only draws with every point count.
+    Only detectors with two numbers of shots or more have a curve; only draws with every point count. Where a draw of
+    the `plan` (`Sweep.plan`; None: that of the rows) is missing there is no interval: it may be a hard one.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFra
     points = levels[[*CURVE, "shots", "all_windows"]].itertuples(index=False, name=None)
     spent = {(source, detector, shots): labels for source, detector, shots, labels in points}
     found = []
-    for (source, detector), curve in _curves(report, metric).items():
+    for (source, detector), curve in _curves(report, metric, plan).items():
         labels = np.array([spent[source, detector, shots] for shots in curve.table.columns], dtype=float)
         if sign(metric) < 0 or (np.diff(labels) <= 0).any():
             continue
@@ -47,8 +49,10 @@ def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFra
     return pd.DataFrame.from_records(found, columns=[*CURVE, *ANSWER])
 
 
-def pays_off(report: pd.DataFrame, metric: str) -> pd.DataFrame:
+def pays_off(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return up to how many shots each MOMENT detector is ahead of each ordinary one on the same draws.
+
+    Missing draws: as `needs`.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def pays_off(report: pd.DataFrame, metric: str) -> pd.DataFrame:
         `source`, `detector`, `opponent` and the columns of `needs`; labels are shots, at the points that both have.
     """
     require_claimable(report)
-    curves = _curves(report, metric)
+    curves = _curves(report, metric, plan)
     found = []
     for (source, detector), mine in curves.items():
         for (other_source, opponent), theirs in curves.items():
@@ -64,7 +68,7 @@ def pays_off(report: pd.DataFrame, metric: str) -> pd.DataFrame:
                 continue
             shots = mine.table.columns.intersection(theirs.table.columns)
             draws = mine.table.index.intersection(theirs.table.index)
-            if len(shots) < 2 or not len(draws):
+            if len(shots) < 2:
                 continue
             one, other = (curve.table.loc[draws, shots].to_numpy() * sign(metric) for curve in (mine, theirs))
             doubt = "; ".join(dict.fromkeys(curve.doubt for curve in (mine, theirs) if curve.doubt))
@@ -85,24 +89,40 @@ class Curve:
     doubt: str
 
 
-def _curves(report: pd.DataFrame, metric: str) -> dict[tuple[str, str], Curve]:
+def _curves(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> dict[tuple[str, str], Curve]:
     """Return the curves of all detectors with two numbers of shots or more."""
-    values = draw_values(report, metric)
+    values = draw_values(report, metric, plan)
     shares = report.groupby(CURVE)["pool_share"].max()
+    wanted = dict(iter((report if plan is None else plan).groupby(CURVE)))
     found = {}
     for (source, detector), group in values.groupby(CURVE):
         table = group.pivot_table(index="draw", columns="shots", values="value").dropna()
-        if table.shape[1] >= 2 and len(table):
-            doubt = TOO_ALIKE if shares[source, detector] > OVERLAP_LIMIT else ""
-            found[str(source), str(detector)] = Curve(table, doubt)
+        if table.shape[1] >= 2:
+            doubts = [*_lacks(table, wanted.get((source, detector)))]
+            doubts += [TOO_ALIKE] if shares[source, detector] > OVERLAP_LIMIT else []
+            found[str(source), str(detector)] = Curve(table, "; ".join(doubts))
     return found
+
+
+def _lacks(table: pd.DataFrame, wanted: pd.DataFrame | None) -> Iterator[str]:
+    """Yield what a curve [draws x shots] lacks of the planned draws."""
+    if wanted is None:
+        return
+    points = sorted(set(wanted["shots"]) - set(table.columns))
+    if points:
+        yield f"no value at {', '.join(map(str, points))} shots"
+    draws = wanted["draw"].nunique()
+    if len(table) < draws:
+        yield f"{len(table)} of {draws} draws have every point, and the hard ones may be missing"
 
 
 def _end_of_lead(one: Floats, other: Floats, shots: Floats, doubt: str) -> dict[str, object]:
     """Return where the lead of one over the other [draws x shots] ends; a lead that grows has no end."""
     answer = break_even(one, other, shots, rng=np.random.default_rng(0))
-    lead = (one - other).mean(axis=0)
     row = _row(answer, f"still ahead at {shots[-1]:.0f}", "never ahead", doubt)
+    if not answer.n:
+        return row
+    lead = (one - other).mean(axis=0)
     if lead[-1] > max(lead[0], 0.0):  # break_even takes a lead to shrink with labels
         start = "ahead" if lead[0] > 0 else "behind"
         end = "further ahead" if lead[0] > 0 else "ahead"
@@ -119,7 +139,7 @@ def _row(answer: LabelsNeeded, never: str, always: str, doubt: str) -> dict[str,
             return never
         return always if labels <= answer.fewest else f"{labels:.0f}"
 
-    text = words(answer.estimate)
+    text = words(answer.estimate) if answer.n else "unknown"
     if doubt:
         answer = replace(answer, low=None, high=None, reached=np.nan)
     elif answer.has_interval:

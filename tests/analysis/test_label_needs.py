@@ -72,3 +72,29 @@ def test_draws_that_take_most_of_the_pool_give_no_interval_of_labels():
         assert pd.isna(row["low"])
         assert "95 % interval" not in row["answer"]
         assert "more than half of the pool" in row["note"]
+
+
+def test_a_curve_that_lacks_a_draw_gives_no_interval_and_says_so():
+    plan = curves(moment_lora=(0.7, 0.74, 0.78), random_forest=(0.6, 0.7, 0.86))
+    rows = plan[~((plan["detector"] == "random_forest") & (plan["shots"] == 100) & (plan["draw"] == 3))]
+    needed = needs(rows, levels(rows, AP), AP, plan).set_index(["detector", "target"])
+    (end,) = pays_off(rows, AP, plan).to_dict("records")
+    for row in (needed.loc[("random_forest", 0.7)], end):
+        assert pd.isna(row["low"])
+        assert "9 of 10 draws have every point" in row["note"]
+    assert "" == needed.loc[("moment_lora", 0.7), "note"]
+
+
+def test_a_curve_that_lacks_a_point_says_which():
+    plan = curves(random_forest=(0.6, 0.7, 0.86))
+    rows = plan[plan["shots"] != 100]
+    table = needs(rows, levels(rows, AP), AP, plan).set_index("target")
+    assert "no interval: no value at 100 shots" == table.loc[0.7, "note"]
+
+
+def test_without_a_draw_that_has_every_point_the_answer_is_unknown():
+    plan = curves(moment_lora=(0.7, 0.74, 0.78), random_forest=(0.6, 0.7, 0.86))
+    rows = plan[(plan["detector"] == "random_forest") | ((plan["shots"] > 20) == (plan["draw"] > 4))]
+    needed = needs(rows, levels(rows, AP), AP, plan).set_index("detector")
+    (end,) = pays_off(rows, AP, plan).to_dict("records")
+    assert {"unknown"} == {end["answer"], *needed.loc["moment_lora", "answer"]}
