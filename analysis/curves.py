@@ -109,11 +109,22 @@ def levels(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) 
     described = pd.DataFrame(found, index=frame.index, columns=[field.name for field in fields(Level)])
     frame = pd.concat([frame[GROUP], described, frame[list(COUNTS.values())]], axis=1)
     frame = frame.astype({"estimate": float, "low": float, "high": float})
-    seeds = (frame["shots"] == 0) & frame["low"].notna()
-    frame.loc[seeds, "note"] = [f"{note}; {SEEDS_ALONE}".removeprefix("; ") for note in frame.loc[seeds, "note"]]
+    frame["note"] = _remarks(frame, report if plan is None else plan)
     frame["all_windows"] = frame["windows"] + frame["validation_windows"]
     frame["all_faults"] = frame["faults"] + frame["validation_faults"]
     return frame
+
+
+def _remarks(frame: pd.DataFrame, wanted: pd.DataFrame) -> list[str]:
+    """Return the notes of the points, with what their interval is over at 0 shots, and with the draws they lack."""
+    planned = wanted.groupby(GROUP)["draw"].nunique()
+    notes = []
+    for *point, low, n, note in frame[[*GROUP, "low", "n", "note"]].itertuples(index=False, name=None):
+        draws = int(planned.get(tuple(point), 0))
+        seeds = SEEDS_ALONE if point[-1] == 0 and np.isfinite(low) else ""
+        lack = f"{n} of {draws} draws have a value" if n < draws else ""
+        notes.append("; ".join(part for part in (note, seeds, lack) if part))
+    return notes
 
 
 def _counts(report: pd.DataFrame) -> pd.DataFrame:

@@ -26,9 +26,11 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `source`, `shots`, `rank`, `detector`, `role`, `reference` (True for the four reference rows), `own_shots`,
-        `estimate`, `low`, `high`, `n`, `planned`, `method`, `note`, counts (`curves.COUNTS`), means of `BESIDE`,
+        `estimate`, `low`, `high`, `n`, `planned`, `method`, `note`, counts (`curves.COUNTS`), means of `BESIDE`
+        (each with `_n`, the draws on which it is defined),
         `caught`, `caught_low`, `caught_high` (events at the deployed threshold, Clopper-Pearson below
-        `FEW_EVENTS` test events) and `complete` (False if a planned draw is missing or failed).
+        `FEW_EVENTS` test events) and `complete` (False if a planned draw is missing, failed, or
+        without a value of the metric).
     """
     plan = sweep.plan
     table = levels(sweep.report, metric, plan)
@@ -49,7 +51,7 @@ def _means(report: pd.DataFrame, metric: str, plan: pd.DataFrame) -> pd.DataFram
     return (
         draw_values(report, metric, plan)
         .groupby(["source", "detector", "shots"], as_index=False)
-        .agg(**{metric: ("value", "mean")})
+        .agg(**{metric: ("value", "mean"), f"{metric}_n": ("value", "size")})
     )
 
 
@@ -62,7 +64,10 @@ def _planned(sweep: Sweep, table: pd.DataFrame) -> list[int]:
 
 def _complete(sweep: Sweep, table: pd.DataFrame) -> list[bool]:
     short = {(gap.source, gap.detector, gap.shots) for gap in sweep.gaps}
-    return [key not in short for key in _keys(table)]
+    return [
+        key not in short and n >= planned
+        for key, n, planned in zip(_keys(table), table["n"], table["planned"], strict=True)
+    ]
 
 
 def _keys(table: pd.DataFrame) -> list[tuple[str, str, int]]:

@@ -117,7 +117,7 @@ def _board_row(row: Record, extra: Sequence[str], *, first: bool) -> TableRow:
     if np.isfinite(row["caught_low"]):
         caught += f" ({row['caught_low']:.0%} to {row['caught_high']:.0%})"
     low, high = row["low"], row["high"]
-    remarks = [] if row["complete"] else ["draws missing or failed, see Failures"]
+    remarks = [] if row["complete"] else ["draws missing, failed or without a value, see Failures"]
     if np.isfinite(low) and row["note"]:
         remarks.append(str(row["note"]))
     cells = [
@@ -128,12 +128,19 @@ def _board_row(row: Record, extra: Sequence[str], *, first: bool) -> TableRow:
         TableCell(band(row["general_low"], row["general_high"])),
         TableCell(f"{row['n']:.0f} of {row['planned']:.0f}" if row["n"] != row["planned"] else f"{row['n']:.0f}"),
         TableCell(caught if np.isfinite(row["caught"]) else DASH),
-        *(TableCell(number(row[name], 1 if name in ("false_alarms_per_day", "delay_s") else 3)) for name in extra),
+        *(_beside(row, name) for name in extra),
         TableCell(f"{row['all_windows']:.0f}"),
         TableCell(number(row["all_faults"], 1)),
         TableCell("; ".join(remarks)),
     ]
     return TableRow(cells, "reference" if row["reference"] else "first" if first else "")
+
+
+def _beside(row: Record, name: str) -> TableCell:
+    """Return a metric beside the one that ranks, with its draws where it is not defined on all of them."""
+    text = number(row[name], 1 if name in ("false_alarms_per_day", "delay_s") else 3)
+    partly = 0 < row[f"{name}_n"] < row["planned"]
+    return TableCell(f"{text} ({row[f'{name}_n']:.0f} of {row['planned']:.0f} draws)" if partly else text)
 
 
 def why_no_interval(note: str) -> str:

@@ -89,6 +89,14 @@ def test_a_cell_with_gaps_is_compared_but_claims_nothing():
     assert "10 of 11 draws of random_forest have a value" in table.loc[20, "note"]
 
 
+def test_a_draw_on_which_the_metric_is_not_defined_is_a_gap():
+    rows = report(moment_lora={20: 0.9}, random_forest={20: 0.3})
+    rows.loc[rows["draw"] == 4, "average_precision"] = np.nan
+    (pair,) = pairs(rows, "average_precision").to_dict("records")
+    assert "no claim" == pair["verdict"]
+    assert "9 of 10 draws of moment_lora have a value" in pair["note"]
+
+
 def test_an_opponent_that_failed_on_all_draws_leaves_no_claim_to_beat_every_opponent():
     plan = report(moment_lora={20: 0.9}, random_forest={20: 0.3}, gradient_boosting={20: 0.4})
     table = beats(without(plan, "random_forest", 20), plan)

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import table_views
 from analysis.intervals import clopper_pearson
 from analysis.leaderboard import leaderboard
 from analysis.load import load_sweep
+from analysis.views import TableView
 from tests.fakes.run_folder import FakeSweep, make_run
 
 
@@ -81,3 +83,25 @@ def test_a_detector_that_failed_in_one_whole_fold_has_no_place(fake_sweep):
     )
     board = leaderboard(sweep, "average_precision")
     assert {"pca"} == set(rows["detector"]) - set(board["detector"])
+
+
+def test_a_metric_that_is_defined_on_few_draws_says_on_how_many(fake_sweep):
+    rows = fake_sweep.rows.copy()
+    rows.loc[(rows["detector"] == "random_forest") & (rows["draw"] > 106), "f1"] = np.nan
+    board = leaderboard(replace(fake_sweep, rows=rows), "average_precision")
+    kept = board[(board["detector"] == "random_forest") & (board["shots"] == 20)]
+    assert [7] == kept["f1_n"].tolist()
+    cells = [cell.text for cell in table(kept.assign(general_low=np.nan, general_high=np.nan)).rows[0].cells]
+    assert [text for text in cells if text.endswith("(7 of 10 draws)")]
+
+
+def test_a_draw_without_a_value_leaves_its_cell_incomplete(fake_sweep):
+    rows = fake_sweep.rows.copy()
+    rows.loc[(rows["detector"] == "pca") & (rows["draw"] == 104), "average_precision"] = np.nan
+    board = leaderboard(replace(fake_sweep, rows=rows), "average_precision").query("detector == 'pca'")
+    assert {(9, False)} == set(board[["n", "complete"]].itertuples(index=False, name=None))
+    assert board["note"].str.contains("9 of 10 draws have a value").all()
+
+
+def table(board: pd.DataFrame) -> TableView:
+    return table_views.leaderboard(board, "average_precision", "caption")
