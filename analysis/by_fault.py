@@ -1,5 +1,6 @@
 """What is caught of each fault type, from the score files of the report draws."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -48,8 +49,18 @@ def cell_scores(sweep: Sweep, source: str, detector: str, shots: int) -> list[Dr
     return list(iter_scores(replace(sweep, rows=rows[mine]), []))
 
 
+def with_every_fold(draws: Iterable[DrawScores], plan: pd.DataFrame) -> list[DrawScores]:
+    """Return the draws whose planned folds (`Sweep.plan`) all have a score file; a part of a draw has no total."""
+    held = list(draws)
+    folds = plan.groupby(["source", "detector", "shots"])["fold"].nunique()
+    count = Counter((d.source, d.detector, d.shots, d.draw) for d in held)
+    return [
+        d for d in held if count[d.source, d.detector, d.shots, d.draw] >= folds.get((d.source, d.detector, d.shots), 0)
+    ]
+
+
 def caught_by_type(draws: Iterable[DrawScores]) -> pd.DataFrame:
-    """Return what was caught of each fault type at the deployed threshold.
+    """Return what was caught of each fault type at the deployed threshold, by draws that have every fold.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from itertools import groupby
 import pandas as pd
 
 from analysis import comparisons
-from analysis.by_fault import DrawScores, caught_by_type, iter_scores
+from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_every_fold
 from analysis.curves import levels
 from analysis.general import METRIC, general_bounds, with_general_difference
 from analysis.generalisation import generalisation
@@ -97,11 +97,13 @@ def find(sweep: Sweep) -> Findings:
 def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> tuple[pd.DataFrame, list[DrawScores], pd.DataFrame]:
     """Read every score file once, cell by cell: what is caught by type, one draw to show, the general intervals."""
     shown, bounds, caught = [], [], []
+    plan = sweep.plan
     for (source, detector, shots), cell in groupby(
         iter_scores(sweep, problems), key=lambda d: (d.source, d.detector, d.shots)
     ):
-        draws = list(cell)
-        shown.append(draws[0])
+        scored = list(cell)
+        shown.append(scored[0])
+        draws = with_every_fold(scored, plan)
         caught.append(caught_by_type(draws))
         low, high = general_bounds(draws) if metric == METRIC else (float("nan"), float("nan"))
         bounds.append((source, detector, shots, low, high))

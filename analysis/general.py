@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.by_fault import DrawScores, cell_scores
+from analysis.by_fault import DrawScores, cell_scores, with_every_fold
 from analysis.crossed import crossed_average_precision
 from analysis.curves import OVERLAP_LIMIT
 from analysis.errors import AnalysisError
@@ -80,4 +80,5 @@ def with_general_difference(sweep: Sweep, headlines: pd.DataFrame, metric: str) 
 
 def _difference(sweep: Sweep, source: str, one: tuple[str, int], other: tuple[str, int]) -> tuple[float, float]:
     """Return the bounds of detector one minus the other, each named with its number of shots."""
-    return general_bounds(cell_scores(sweep, source, *one), cell_scores(sweep, source, *other))
+    mine, theirs = (with_every_fold(cell_scores(sweep, source, *cell), sweep.plan) for cell in (one, other))
+    return general_bounds(mine, theirs)

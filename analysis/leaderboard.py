@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.curves import draw_values, levels, sign
+from analysis.curves import GROUP, draw_values, levels, sign
 from analysis.intervals import clopper_pearson
 from analysis.load import Sweep
 from analysis.planned import Points, competes, points
@@ -39,7 +39,7 @@ def leaderboard(sweep: Sweep, metric: str) -> pd.DataFrame:
             table = table.merge(_means(sweep.report, name, plan), on=["source", "detector", "shots"], how="left")
     table["planned"] = _planned(sweep, table)
     table["complete"] = _complete(sweep, table)
-    table = table.merge(_caught(sweep.report), on=["source", "detector", "shots"], how="left")
+    table = table.merge(_caught(sweep.report, plan), on=["source", "detector", "shots"], how="left")
     table = pd.concat([table, _caught_bounds(table)], axis=1)
     table["role"] = [role(name) for name in table["detector"]]
     table["reference"] = [base_name(name) in REFERENCES for name in table["detector"]]
@@ -74,12 +74,12 @@ def _keys(table: pd.DataFrame) -> list[tuple[str, str, int]]:
     return list(table[["source", "detector", "shots"]].itertuples(index=False, name=None))
 
 
-def _caught(report: pd.DataFrame) -> pd.DataFrame:
-    """Return events caught at the deployed threshold: added over folds, mean over draws."""
-    point = ["source", "detector", "shots"]
+def _caught(report: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    """Return events caught at the deployed threshold: added over folds, mean over the draws that have every fold."""
     recall = report["event_recall"].astype(float) if "event_recall" in report else np.nan
-    by_draw = report.assign(caught=recall * report["test_events"].astype(float))
-    return by_draw.groupby([*point, "draw"])["caught"].sum(min_count=1).groupby(point).mean().reset_index()
+    counted = report.assign(caught=recall * report["test_events"].astype(float))
+    by_draw = draw_values(counted, "caught", plan, over_folds="sum")
+    return by_draw.groupby(GROUP, as_index=False).agg(caught=("value", "mean"))
 
 
 def _caught_bounds(table: pd.DataFrame) -> pd.DataFrame:

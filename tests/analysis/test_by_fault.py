@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.by_fault import DrawScores, caught_by_type, iter_scores
+from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_every_fold
+from analysis.findings import find
 from analysis.load import load_sweep
 from orchestrator.results import score_file
 from tests.fakes.run_folder import FakeSweep, make_run
@@ -58,3 +62,19 @@ def test_a_test_part_without_faults_gives_an_empty_table():
     quiet = hand_made()
     quiet.label[:] = 0
     assert caught_by_type([DrawScores("s", "d", 0, 0, 100, 1.0, quiet)]).empty
+
+
+def test_a_draw_that_lacks_a_planned_fold_is_left_out():
+    draws = [DrawScores("s", "d", 20, fold, draw, 3.0, hand_made()) for fold, draw in ((0, 100), (1, 100), (0, 101))]
+    plan = pd.DataFrame(
+        [("s", "d", 20, fold, draw) for fold in (0, 1) for draw in (100, 101)],
+        columns=["source", "detector", "shots", "fold", "draw"],
+    )
+    assert {100} == {d.draw for d in with_every_fold(draws, plan)}
+    assert 2.0 == caught_by_type(with_every_fold(draws, plan)).set_index("fault_type").loc["cpu", "events_caught"]
+
+
+def test_the_report_counts_whole_draws_only(fake_sweep):
+    planned = pd.concat([fake_sweep.planned, fake_sweep.planned.query("detector == 'pca'").assign(fold=1)])
+    caught = find(replace(fake_sweep, planned=planned)).caught
+    assert {"pca"} == set(fake_sweep.rows["detector"]) - set(caught["detector"])

@@ -105,3 +105,11 @@ def test_a_draw_without_a_value_leaves_its_cell_incomplete(fake_sweep):
 
 def table(board: pd.DataFrame) -> TableView:
     return table_views.leaderboard(board, "average_precision", "caption")
+
+
+def test_a_draw_that_lacks_a_fold_is_not_counted_as_catching_less(fake_sweep):
+    rows = fake_sweep.rows.assign(test_events=6.0, event_recall=0.5)
+    other = rows.assign(fold=1, test_events=4.0, event_recall=1.0)
+    folds = pd.concat([rows, other[other["draw"] != 103]], ignore_index=True)
+    board = leaderboard(replace(fake_sweep, rows=folds, planned=None, gaps=()), "average_precision")
+    assert {7.0} == set(board["caught"])
