@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.curves import GROUP, OVERLAP_LIMIT, TOO_ALIKE, draw_values, sign
+from analysis.curves import GROUP, OVERLAP_LIMIT, TOO_ALIKE, UNLIKE_TESTS, draw_values, judged_on, sign
 from analysis.load import require_claimable
-from analysis.paired import compare, holm
+from analysis.paired import Comparison, compare, holm
 from analysis.planned import competes, points
 from analysis.roles import role
 from analysis.words import listed
@@ -27,13 +27,14 @@ PAIR = ["source", "shots", "detector", "opponent"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """A detector at a number of shots: its values by draw, how many draws were planned, and K over the pool."""
+    """A detector at a number of shots: its values by draw, how many draws were planned, K over the pool, test parts."""
 
     detector: str
     shots: int
     by_draw: Mapping[int, float]
     planned: int
     pool_share: float
+    tested: frozenset[tuple[float, ...]]
 
     @property
     def lack(self) -> str:
@@ -151,6 +152,7 @@ def _points(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> Hel
     wanted = report if plan is None else plan
     planned = wanted.groupby(GROUP)["draw"].nunique()
     shares = report.groupby(GROUP)["pool_share"].max()
+    tested = judged_on(report)
     by_point = {
         key: group.set_index("draw")["value"] for key, group in draw_values(report, metric, plan).groupby(GROUP)
     }
@@ -161,6 +163,7 @@ def _points(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> Hel
             by_draw={int(draw): float(value) for draw, value in by_point[key].items()} if key in by_point else {},
             planned=int(planned[key]),
             pool_share=float(shares.get(key, 0.0)),
+            tested=tested.get(key, frozenset()),
         )
         for key in sorted(points(wanted))
     }
@@ -175,27 +178,31 @@ def _opponents(held: Held, source: str, shots: int) -> Iterator[Point]:
 
 def _pair(mine: Point, theirs: Point) -> dict[str, object]:
     result = compare(mine.by_draw, theirs.by_draw)
-    both = bool(mine.by_draw and theirs.by_draw)
-    notes = [lack for lack in (mine.lack, theirs.lack) if lack]
-    if both:
-        notes += [str(warning) for warning in result.warnings]
-    if both and result.unpaired:
-        notes.append(f"draws without a partner: {', '.join(map(str, result.unpaired))}")
-    overlapping = max(mine.pool_share, theirs.pool_share) > OVERLAP_LIMIT
-    if overlapping:
-        notes.append(TOO_ALIKE)
+    reasons = [*_reasons(mine, theirs, result)]
+    if TOO_ALIKE in reasons:
         result = replace(result, low=None, high=None, p=None, p_signflip=None)
-    seeds_alone = mine.shots == theirs.shots == 0
-    if seeds_alone:
-        notes.append("at 0 shots draws differ by the training seed alone, and a seed is no independent repetition")
-    lacking = bool(mine.lack or theirs.lack or result.unpaired)
+    warnings = map(str, result.warnings) if mine.by_draw and theirs.by_draw else ()
     return {
         "detector": mine.detector, "opponent": theirs.detector, "opponent_shots": theirs.shots,
         "mean": _number(result.mean), "low": _number(result.low), "high": _number(result.high), "n": result.n,
         "p": _number(result.p), "p_signflip": _number(result.p_signflip),
         "probability_better": _number(result.probability_better),
-        "claimable": result.claimable and not (lacking or overlapping or seeds_alone), "note": "; ".join(notes),
+        "claimable": result.claimable and not reasons, "note": "; ".join([*reasons, *warnings]),
     }  # fmt: skip
+
+
+def _reasons(mine: Point, theirs: Point, result: Comparison) -> Iterator[str]:
+    """Yield why nothing may be claimed of a pair, whatever its numbers."""
+    yield from (lack for lack in (mine.lack, theirs.lack) if lack)
+    both = bool(mine.by_draw and theirs.by_draw)
+    if both and result.unpaired:
+        yield f"draws without a partner: {', '.join(map(str, result.unpaired))}"
+    if max(mine.pool_share, theirs.pool_share) > OVERLAP_LIMIT:
+        yield TOO_ALIKE
+    if mine.shots == theirs.shots == 0:
+        yield "at 0 shots draws differ by the training seed alone, and a seed is no independent repetition"
+    if both and mine.tested != theirs.tested:
+        yield UNLIKE_TESTS
 
 
 def _notes(group: pd.DataFrame) -> str:

@@ -19,6 +19,8 @@ draws are too alike to be repetitions, and no interval over draws is given."""
 SEEDS_ALONE = "over training seeds: at 0 shots no labels are drawn"
 TOO_ALIKE = "draws take more than half of the pool: too alike for an interval or a test over draws"
 
+UNLIKE_TESTS = "the two were judged on different test parts"
+
 COUNTS = {
     "support_windows": "windows",
     "support_events": "faults",
@@ -85,6 +87,15 @@ def draw_values(
     wanted = by_draw[GROUP].merge(count, on=GROUP, how="left")["wanted"]
     kept: pd.DataFrame = by_draw.loc[by_draw["folds"].to_numpy() == wanted.to_numpy(), [*GROUP, "draw", "value"]]
     return kept
+
+
+def judged_on(report: pd.DataFrame) -> dict[tuple[str, str, int], frozenset[tuple[float, ...]]]:
+    """Return what each point was judged on: (fold, windows, events, prevalence) of every test part among its rows."""
+    names = ["fold", *SUMMED, "prevalence"]
+    parts = report[names].astype(float).fillna(-1.0).round(9)
+    of_row = pd.Series(list(parts.itertuples(index=False, name=None)), index=report.index, dtype=object)
+    grouped = of_row.groupby([report[name] for name in GROUP])
+    return {key: frozenset(map(tuple, values)) for key, values in grouped}
 
 
 def levels(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """What labels buy: labels needed for a score, and where a MOMENT detector stops paying off, from report draws."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.curves import OVERLAP_LIMIT, TOO_ALIKE, draw_values, sign
+from analysis.curves import OVERLAP_LIMIT, TOO_ALIKE, UNLIKE_TESTS, draw_values, judged_on, sign
 from analysis.efficiency import LabelsNeeded, break_even, labels_needed
 from analysis.intervals import Floats
 from analysis.load import require_claimable
@@ -71,7 +71,8 @@ def pays_off(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None
             if len(shots) < 2:
                 continue
             one, other = (curve.table.loc[draws, shots].to_numpy() * sign(metric) for curve in (mine, theirs))
-            doubt = "; ".join(dict.fromkeys(curve.doubt for curve in (mine, theirs) if curve.doubt))
+            unlike = UNLIKE_TESTS if any(mine.tested[k] != theirs.tested[k] for k in shots) else ""
+            doubt = "; ".join(dict.fromkeys(why for why in (mine.doubt, theirs.doubt, unlike) if why))
             row = _end_of_lead(one, other, shots.to_numpy(dtype=float), doubt)
             found.append({"source": source, "detector": detector, "opponent": opponent, **row})
     return pd.DataFrame.from_records(found, columns=["source", "detector", "opponent", *ANSWER])
@@ -83,16 +84,21 @@ ANSWER = ["target", "estimate", "low", "high", "answer", "reached", "n", "note"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Values of a detector [draws x shots] over the draws that have every point; `doubt`: why not to resample them."""
+    """Values of a detector [draws x shots] over the draws that have every point.
+
+    `doubt` says why not to resample them; `tested` is what the detector was judged on at each number of shots.
+    """
 
     table: pd.DataFrame
     doubt: str
+    tested: Mapping[int, frozenset[tuple[float, ...]]]
 
 
 def _curves(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> dict[tuple[str, str], Curve]:
     """Return the curves of all detectors with two numbers of shots or more."""
     values = draw_values(report, metric, plan)
     shares = report.groupby(CURVE)["pool_share"].max()
+    tested = judged_on(report)
     wanted = dict(iter((report if plan is None else plan).groupby(CURVE)))
     found = {}
     for (source, detector), group in values.groupby(CURVE):
@@ -100,7 +106,11 @@ def _curves(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> dic
         if table.shape[1] >= 2:
             doubts = [*_lacks(table, wanted.get((source, detector)))]
             doubts += [TOO_ALIKE] if shares[source, detector] > OVERLAP_LIMIT else []
-            found[str(source), str(detector)] = Curve(table, "; ".join(doubts))
+            found[str(source), str(detector)] = Curve(
+                table,
+                "; ".join(doubts),
+                {k: parts for (s, d, k), parts in tested.items() if (s, d) == (source, detector)},
+            )
     return found
 
 

@@ -152,6 +152,15 @@ def test_training_seeds_at_0_shots_make_no_claim_and_are_no_part_of_the_family()
     assert "no claim" == beats(rows).loc[0, "verdict"]
 
 
+@pytest.mark.parametrize("column", ["test_windows", "test_events", "prevalence"])
+def test_detectors_that_were_judged_on_different_test_parts_make_no_claim(column):
+    rows = report(moment_lora={20: 0.8}, random_forest={20: 0.3})
+    rows[column] = rows[column].where(rows["detector"] == "moment_lora", rows[column] / 2)
+    (pair,) = pairs(rows, "average_precision").to_dict("records")
+    assert "no claim" == pair["verdict"]
+    assert "different test parts" in pair["note"]
+
+
 def test_holm_counts_every_pair_of_the_sweep():
     rows = report(moment_lora={20: 0.72, 100: 0.72}, random_forest={20: 0.71, 100: 0.5})
     found = pairs(rows, "average_precision")

@@ -98,3 +98,11 @@ def test_without_a_draw_that_has_every_point_the_answer_is_unknown():
     needed = needs(rows, levels(rows, AP), AP, plan).set_index("detector")
     (end,) = pays_off(rows, AP, plan).to_dict("records")
     assert {"unknown"} == {end["answer"], *needed.loc["moment_lora", "answer"]}
+
+
+def test_detectors_that_were_judged_on_different_test_parts_have_no_interval_of_their_lead():
+    rows = curves(moment_lora=(0.7, 0.74, 0.78), random_forest=(0.6, 0.7, 0.86))
+    rows["test_windows"] = np.where(rows["detector"] == "moment_lora", 90, 100)
+    (end,) = pays_off(rows, AP).to_dict("records")
+    assert pd.isna(end["low"])
+    assert "different test parts" in end["note"]
