@@ -43,7 +43,7 @@ def searched(found: Findings, folder: Path) -> Iterator[Section]:
         )  # fmt: skip
     columns = {"source": "source", "detector": "detector", "shots": "shots", "configurations": "configurations tried",
                "selection_mean": "mean on selection draws", "report_mean": "mean on report draws",
-               "optimism": "optimism (difference)"}  # fmt: skip
+               "optimism": "optimism"}  # fmt: skip
     yield Section(
         "search", "Search", "The search, and how much it flatters",
         [NOT_FOR_CLAIMS, prose.OPTIMISM],

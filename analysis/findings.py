@@ -80,7 +80,7 @@ def find(sweep: Sweep) -> Findings:
         pairs=pairs,
         headlines=headlines,
         candidates=tried,
-        optimism=optimism(tried, by_metric[metric]),
+        optimism=optimism(tried, by_metric[metric], metric),
         caught=caught,
         needs=needs(allowed, by_metric[metric], metric, plan),
         pays_off=pays_off(allowed, metric, plan),

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from analysis.curves import sign
 from analysis.load import Sweep
 
 NOT_FOR_CLAIMS = "Selection draws on the validation part: the search saw them. Not for claims."
@@ -28,8 +29,11 @@ def candidates(sweep: Sweep, metric: str) -> pd.DataFrame:
     return frame[[*key, *parameters, "value", "draws", "winner"]]
 
 
-def optimism(tried: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    """Return how much the search flatters its winner: selection mean minus report mean, a row a searched cell.
+def optimism(tried: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return how much the search flatters its winner, a row a searched cell.
+
+    Selection mean minus report mean, the other way round for a metric to be minimised: above 0 the search promised
+    more than fresh draws confirm.
 
     The difference holds both luck (the best of many is partly the luckiest) and the step from validation to test.
     """
@@ -44,7 +48,7 @@ def optimism(tried: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     )
     report = levels[["source", "detector", "shots", "estimate"]].rename(columns={"estimate": "report_mean"})
     frame = frame.merge(report, on=["source", "detector", "shots"], how="inner")
-    frame["optimism"] = frame["selection_mean"] - frame["report_mean"]
+    frame["optimism"] = (frame["selection_mean"] - frame["report_mean"]) * sign(metric)
     return frame
 
 

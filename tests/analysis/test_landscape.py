@@ -20,9 +20,15 @@ def test_the_configuration_of_the_report_rows_is_the_winner(fake_sweep):
 
 def test_optimism_is_selection_mean_minus_report_mean(fake_sweep):
     points = levels(fake_sweep.report, "average_precision")
-    table = optimism(candidates(fake_sweep, "average_precision"), points)
+    table = optimism(candidates(fake_sweep, "average_precision"), points, "average_precision")
     assert [4, 4] == table["configurations"].tolist()
     assert (table["selection_mean"] - table["report_mean"]).tolist() == pytest.approx(table["optimism"].tolist())
+
+
+def test_optimism_about_a_metric_to_be_minimised_is_report_mean_minus_selection_mean(fake_sweep):
+    points = levels(fake_sweep.report, "delay_s")
+    table = optimism(candidates(fake_sweep, "delay_s"), points, "delay_s")
+    assert (table["report_mean"] - table["selection_mean"]).tolist() == pytest.approx(table["optimism"].tolist())
 
 
 def test_parameters_that_never_change_are_no_dimension(fake_sweep):
@@ -37,4 +43,4 @@ def test_a_sweep_without_search_has_an_empty_landscape(fake_sweep):
     )
     tried = candidates(without, "average_precision")
     assert tried.empty
-    assert optimism(tried, points).empty
+    assert optimism(tried, points, "average_precision").empty
