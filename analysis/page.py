@@ -73,7 +73,7 @@ def _bundled(found: Findings) -> bool:
             continue
         for name, settings in detectors.items():
             backbone = settings.get("backbone", "bundled") if isinstance(settings, Mapping) else "bundled"
-            if str(name).startswith("moment") and backbone == "bundled":
+            if role(str(name)) == "foundation" and backbone == "bundled":
                 return True
     return False
 

@@ -1,4 +1,8 @@
-"""What part a detector plays in the comparison: foundation model, ordinary detector, or floor."""
+"""What part a detector plays in the comparison: foundation model, ordinary detector, or floor.
+
+The name decides, because neither rows nor sweep file say it otherwise: `moment`, and whatever starts with `moment_`,
+is a foundation model. Name a detector of your own accordingly (`moment_mine`), or it is compared as an ordinary one.
+"""
 
 from typing import Literal
 
@@ -18,10 +22,13 @@ def role(detector: str) -> Role:
     --------
     >>> role("moment_lora"), role("pca"), role("random"), role("my_own_detector")
     ('foundation', 'ordinary', 'floor', 'ordinary')
+    >>> role("moment [run 2]"), role("momentum")
+    ('foundation', 'ordinary')
     """
-    if base_name(detector) in FLOORS:
+    name = base_name(detector)
+    if name in FLOORS:
         return "floor"
-    return "foundation" if detector.startswith("moment") else "ordinary"
+    return "foundation" if name == "moment" or name.startswith("moment_") else "ordinary"
 
 
 def base_name(detector: str) -> str:

@@ -151,7 +151,7 @@ def test_the_same_rows_make_the_same_bytes(run, tmp_path):
 
 
 def test_hostile_names_are_escaped_everywhere(tmp_path):
-    skill = {"random": {0: 0.0}, HOSTILE: {20: 1.0}, "moment" + HOSTILE: {20: 1.0}}
+    skill = {"random": {0: 0.0}, HOSTILE: {20: 1.0}, "moment_" + HOSTILE: {20: 1.0}}
     run = make_run(
         tmp_path / "run",
         FakeSweep(
