@@ -153,14 +153,15 @@ def _points(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> Hel
     planned = wanted.groupby(GROUP)["draw"].nunique()
     shares = report.groupby(GROUP)["pool_share"].max()
     tested = judged_on(report)
-    by_point = {
-        key: group.set_index("draw")["value"] for key, group in draw_values(report, metric, plan).groupby(GROUP)
+    scored = {
+        key: dict(zip(group["draw"].astype(int), group["value"].astype(float), strict=True))
+        for key, group in draw_values(report, metric, plan).groupby(GROUP)
     }
     return {
         key: Point(
             detector=key[1],
             shots=key[2],
-            by_draw={int(draw): float(value) for draw, value in by_point[key].items()} if key in by_point else {},
+            by_draw=scored.get(key, {}),
             planned=int(planned[key]),
             pool_share=float(shares.get(key, 0.0)),
             tested=tested.get(key, frozenset()),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import Interval, logit_t, student_t
+from analysis.words import absent, records
 from trainables.metrics import METRICS
 
 GROUP = ["source", "detector", "shots"]
@@ -92,10 +93,11 @@ def draw_values(
 def judged_on(report: pd.DataFrame) -> dict[tuple[str, str, int], frozenset[tuple[float, ...]]]:
     """Return what each point was judged on: (fold, windows, events, prevalence) of every test part among its rows."""
     names = ["fold", *SUMMED, "prevalence"]
-    parts = report[names].astype(float).fillna(-1.0).round(9)
-    of_row = pd.Series(list(parts.itertuples(index=False, name=None)), index=report.index, dtype=object)
-    grouped = of_row.groupby([report[name] for name in GROUP])
-    return {key: frozenset(map(tuple, values)) for key, values in grouped}
+    found: dict[tuple[str, str, int], set[tuple[float, ...]]] = {}
+    for row in records(report[[*GROUP, *names]]):
+        part = tuple(-1.0 if absent(row[name]) else round(float(row[name]), 9) for name in names)
+        found.setdefault((row["source"], row["detector"], row["shots"]), set()).add(part)
+    return {point: frozenset(parts) for point, parts in found.items()}
 
 
 def levels(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def pays_off(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None
             if len(shots) < 2:
                 continue
             one, other = (curve.table.loc[draws, shots].to_numpy() * sign(metric) for curve in (mine, theirs))
-            unlike = UNLIKE_TESTS if any(mine.tested[k] != theirs.tested[k] for k in shots) else ""
+            unlike = UNLIKE_TESTS if any(mine.tested[int(k)] != theirs.tested[int(k)] for k in shots) else ""
             doubt = "; ".join(dict.fromkeys(why for why in (mine.doubt, theirs.doubt, unlike) if why))
             row = _end_of_lead(one, other, shots.to_numpy(dtype=float), doubt)
             found.append({"source": source, "detector": detector, "opponent": opponent, **row})
@@ -97,7 +97,7 @@ class Curve:
 def _curves(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> dict[tuple[str, str], Curve]:
     """Return the curves of all detectors with two numbers of shots or more."""
     values = draw_values(report, metric, plan)
-    shares = report.groupby(CURVE)["pool_share"].max()
+    shares = report.groupby(CURVE)["pool_share"].max().to_dict()
     tested = judged_on(report)
     wanted = dict(iter((report if plan is None else plan).groupby(CURVE)))
     found = {}

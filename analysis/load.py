@@ -9,6 +9,7 @@ import yaml
 
 from analysis.errors import AnalysisError, ClaimError
 from analysis.planned import CELL, Gap, Names, dead_cells, find_gaps, judged_draws, planned_draws
+from analysis.words import listed
 from orchestrator.errors import RunFolderError
 from orchestrator.results import COLUMNS, read_manifest, read_rows
 
@@ -145,6 +146,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
     notes = _fingerprint_notes(rows, mixed=mixed)
     names = _told_apart(rows, folders, notes)
     rows = _one_winner(_renamed(rows, names), notes)
+    notes += _computing_notes(rows)
     manifests = tuple(_manifest(folder, notes) for folder in folders)
     planned = planned_draws(manifests, names)
     if planned is None:
@@ -210,6 +212,18 @@ def _fingerprint_notes(rows: pd.DataFrame, *, mixed: bool) -> list[str]:
     if len(rows["run"].unique()) > 1 and not mixed:
         raise AnalysisError(f"{text}; such runs are not comparable; add --mixed to compare them all the same")
     return [f"Mixed input: {text}."]
+
+
+def _computing_notes(rows: pd.DataFrame) -> list[str]:
+    """Return a sentence for each mixture of devices or of precisions inside a cell, naming its cells."""
+    ok = rows[rows["status"] == "ok"]
+    mixtures: dict[tuple[str, ...], list[str]] = {}
+    for (source, detector, shots), cell in ok.groupby(CELL[:3]):
+        for name in ("device", "precision"):
+            kinds = tuple(sorted({value for value in cell.get(name, ()) if isinstance(value, str)}))  # older rows: none
+            if len(kinds) > 1:
+                mixtures.setdefault(kinds, []).append(f"{detector} at {shots} shots on {source}")
+    return [f"Draws of {listed(cells)} were computed in {' and '.join(kinds)}." for kinds, cells in mixtures.items()]
 
 
 def _told_apart(rows: pd.DataFrame, folders: Sequence[Path], notes: list[str]) -> Names:

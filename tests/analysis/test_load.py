@@ -148,3 +148,19 @@ def test_folds_that_saw_the_held_out_kind_are_no_part_of_the_plan_of_the_claims(
 
 def test_the_plan_of_a_sweep_without_held_out_kinds_is_every_planned_draw(fake_sweep):
     assert len(fake_sweep.planned) == len(fake_sweep.plan)
+
+
+@pytest.mark.parametrize(("column", "values"), [("device", ("cuda", "cpu")), ("precision", ("fp32", "bf16"))])
+def test_a_cell_that_was_computed_in_two_ways_is_named(tmp_path, column, values):
+    run = make_run(tmp_path / "run", tiny())
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row[column] = values[row["draw"] % 2] if row["detector"] == "moment_lora" else values[0]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (note,) = load_sweep([run]).notes
+    assert f"Draws of moment_lora at 20 shots on simulated were computed in {' and '.join(sorted(values))}." == note
+
+
+def test_rows_that_do_not_say_how_they_were_computed_draw_no_note(fake_sweep):
+    assert () == fake_sweep.notes
