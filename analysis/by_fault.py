@@ -59,6 +59,18 @@ def with_every_fold(draws: Iterable[DrawScores], plan: pd.DataFrame) -> list[Dra
     ]
 
 
+def caught_events(draws: Iterable[DrawScores]) -> dict[int, dict[tuple[int, int], bool]]:
+    """Return whether each fault was caught at the deployed threshold: draw -> (fold, event) -> caught."""
+    found: dict[int, dict[tuple[int, int], bool]] = {}
+    for d in draws:
+        faulty = d.scores.label == 1
+        alarm = d.scores.score.astype(np.float64) >= d.threshold
+        caught = np.unique(d.scores.event[faulty & alarm])
+        events = np.unique(d.scores.event[faulty])
+        found.setdefault(d.draw, {}).update({(d.fold, int(event)): bool(event in caught) for event in events})
+    return found
+
+
 def caught_by_type(draws: Iterable[DrawScores]) -> pd.DataFrame:
     """Return what was caught of each fault type at the deployed threshold, by draws that have every fold.
 

@@ -15,6 +15,7 @@ from analysis.label_needs import needs, pays_off
 from analysis.landscape import candidates, optimism
 from analysis.leaderboard import leaderboard
 from analysis.load import Sweep
+from analysis.separation import separation
 from analysis.tables import costs, failures
 from analysis.verdict import Verdict, reason_for_silence, summary, verdict
 from analysis.words import Words
@@ -47,6 +48,7 @@ class Findings:
     needs: pd.DataFrame
     pays_off: pd.DataFrame
     generalisation: pd.DataFrame
+    separation: pd.DataFrame
     costs: pd.DataFrame
     failures: pd.DataFrame
     shown: Sequence[DrawScores]
@@ -85,6 +87,7 @@ def find(sweep: Sweep) -> Findings:
         needs=needs(allowed, by_metric[metric], metric, plan),
         pays_off=pays_off(allowed, metric, plan),
         generalisation=generalisation(sweep, metric),
+        separation=separation(sweep, pairs, headlines, metric),
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
         shown=shown,

@@ -34,6 +34,11 @@ COMPARED_CAPTION = (
     "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm over all pairs; open: not; "
     "cross: no claim possible."
 )
+SEPARATION = (
+    "The table of what would separate a MOMENT detector from the best ordinary one assumes that the difference seen is "
+    "the true one, and asks for an 80 % chance of significance at 0.05 over the number of pairs. Draws are judged by "
+    "the metric; test faults by how many each catches at its threshold, with as many draws as now."
+)
 NO_PAIR = "there is no pair of a MOMENT detector and an ordinary one."
 
 UNSEEN = (

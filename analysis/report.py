@@ -62,6 +62,7 @@ def write_tables(found: Findings, folder: Path) -> None:
         "leaderboard": found.board,
         "pairs": found.pairs,
         "headlines": found.headlines,
+        "separation": found.separation,
         "labels_needed": found.needs,
         "break_even": found.pays_off,
         "unseen_kinds": found.generalisation,

@@ -103,9 +103,21 @@ def compared(found: Findings, folder: Path) -> Iterator[Section]:
     why = f"No comparison is made: {found.verdict.why_not or prose.NO_PAIR}"
     yield Section(
         "compared", "Comparisons", "Is a MOMENT detector ahead of an ordinary one?",
-        [prose.COMPARED.format(tests=found.pairs["family"].max()) if len(found.pairs) else why],
-        figures, [], views,
+        [
+            prose.COMPARED.format(tests=found.pairs["family"].max()) if len(found.pairs) else why,
+            *([prose.SEPARATION] if len(found.separation) else []),
+        ],
+        figures, [_separation(found)] if len(found.separation) else [], views,
     )  # fmt: skip
+
+
+def _separation(found: Findings) -> TableView:
+    columns = {"source": "source", "detector": "MOMENT detector", "shots": "shots", "opponent": "best opponent",
+               "mean": "difference", "n": "draws", "power_now": "chance of significance now",
+               "further_draws": "draws needed", "caught_difference": "difference in faults caught",
+               "test_events": "test faults", "further_faults": "faults needed"}  # fmt: skip
+    words = ("source", "detector", "opponent", "further_draws", "further_faults")
+    return tables.plain(found.separation, "What would separate the pairs that are not separated", columns, words)
 
 
 def efficiency(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
