@@ -25,16 +25,17 @@ def sections(found: Findings, folder: Path) -> list[Section]:
 
 def curves(found: Findings, folder: Path) -> Iterator[Section]:
     """Yield learning curves of every metric against labels, however counted."""
+    wanted = points(found.sweep.plan)
     draft = FigureDraft("learning_curve", ("source", "metric", "labels counted as"))
     draft.texts = {name: metric_title(name) for name in found.levels} | learning_curve.AXES
     for source in sources(found.board):
         for metric in [found.metric, *(name for name in found.levels if name != found.metric)]:
-            points = found.levels[metric]
-            points = points[points["source"] == source]
+            levels = found.levels[metric]
+            levels = levels[levels["source"] == source]
             for axis in learning_curve.AXES:
-                if points.empty:
+                if levels.empty:
                     continue
-                drawn = learning_curve.data(points, axis, metric_title(metric))
+                drawn = learning_curve.data(levels, axis, metric_title(metric), wanted)
                 printable = metric == found.metric and axis in ("windows", "faults")
                 draft.add(
                     (source, metric, axis),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as PaperFigure
 
+from analysis.planned import Points
 from analysis.plots import style
 from analysis.plots.page_figure import PageFigure
 from analysis.words import Record, absent, band, number, records
@@ -39,15 +40,20 @@ class Curves:
     smallest: float
 
 
-def data(levels: pd.DataFrame, axis: str, metric_title: str) -> Curves:
-    """Arrange the levels of one source and metric along one of `AXES`."""
+def data(levels: pd.DataFrame, axis: str, metric_title: str, wanted: Points = ()) -> Curves:
+    """Arrange the levels of one source and metric along one of `AXES`.
+
+    A detector for which a point with labels was planned (`wanted`) is no level line, even if only its score at 0
+    shots came out.
+    """
+    learners = {detector for _, detector, shots in wanted if shots > 0}
     found = levels.sort_values([axis, "shots"])
     positive = found.loc[found[axis] > 0, axis]
     curves = tuple(
         Curve(
             name,
             found[found["detector"] == name],
-            flat=bool((found.loc[found["detector"] == name, "shots"] == 0).all()),
+            flat=bool((found.loc[found["detector"] == name, "shots"] == 0).all()) and name not in learners,
         )
         for name in style.ordered(found["detector"])
     )

@@ -95,6 +95,13 @@ def test_a_detector_without_labels_is_a_level_line_over_the_whole_width(figures)
     assert flat["y"].iloc[0] == flat["y"].iloc[1]
 
 
+def test_a_detector_whose_cells_with_labels_failed_is_no_level_line(points):
+    left = points[(points["detector"] == "isolation_forest") & (points["shots"] == 0)]
+    wanted = {("simulated", "isolation_forest", 0), ("simulated", "isolation_forest", 20)}
+    assert [False] == [curve.flat for curve in learning_curve.data(left, "windows", "AP", wanted).curves]
+    assert [True] == [curve.flat for curve in learning_curve.data(left, "windows", "AP").curves]
+
+
 def test_zero_labels_have_a_place_on_the_axis_of_labels():
     places = style.label_scale([0, 20, 100, 500], 20)
     assert 0.0 == places[0]
