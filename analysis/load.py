@@ -219,7 +219,7 @@ def _computing_notes(rows: pd.DataFrame) -> list[str]:
     ok = rows[rows["status"] == "ok"]
     mixtures: dict[tuple[str, ...], list[str]] = {}
     for (source, detector, shots), cell in ok.groupby(CELL[:3]):
-        for name in ("device", "precision"):
+        for name in ("device", "dtype"):
             kinds = tuple(sorted({value for value in cell.get(name, ()) if isinstance(value, str)}))  # older rows: none
             if len(kinds) > 1:
                 mixtures.setdefault(kinds, []).append(f"{detector} at {shots} shots on {source}")

@@ -150,7 +150,7 @@ def test_the_plan_of_a_sweep_without_held_out_kinds_is_every_planned_draw(fake_s
     assert len(fake_sweep.planned) == len(fake_sweep.plan)
 
 
-@pytest.mark.parametrize(("column", "values"), [("device", ("cuda", "cpu")), ("precision", ("fp32", "bf16"))])
+@pytest.mark.parametrize(("column", "values"), [("device", ("cuda", "cpu")), ("dtype", ("fp32", "bf16"))])
 def test_a_cell_that_was_computed_in_two_ways_is_named(tmp_path, column, values):
     run = make_run(tmp_path / "run", tiny())
     path = run / "rows.jsonl"
