@@ -7,6 +7,7 @@ from itertools import groupby
 import pandas as pd
 
 from analysis import comparisons
+from analysis.ablations import ablations
 from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_every_fold
 from analysis.curves import levels
 from analysis.general import METRIC, general_bounds, with_general_difference
@@ -49,6 +50,7 @@ class Findings:
     pays_off: pd.DataFrame
     generalisation: pd.DataFrame
     separation: pd.DataFrame
+    ablations: pd.DataFrame
     costs: pd.DataFrame
     failures: pd.DataFrame
     shown: Sequence[DrawScores]
@@ -88,6 +90,7 @@ def find(sweep: Sweep) -> Findings:
         pays_off=pays_off(allowed, metric, plan),
         generalisation=generalisation(sweep, metric),
         separation=separation(sweep, pairs, headlines, metric),
+        ablations=ablations(sweep, allowed, metric),
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
         shown=shown,

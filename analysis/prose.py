@@ -23,6 +23,16 @@ GENERAL = (
     "only."
 )
 
+ONE_FACTOR = (
+    "Detectors, and sources, of the sweep file that differ from their base in exactly one setting. Variants of a "
+    "detector meet the draws of their base and are compared draw by draw (paired t); sources have draws of their own "
+    "(Welch's t). p-values are corrected by Holm over the whole table. A setting that is not shown to matter may "
+    "still matter: the intervals say how much."
+)
+ONE_FACTOR_CAPTION = (
+    "Bars are 95 % intervals. Filled: separated from zero after Holm; open: not; cross: no claim possible."
+)
+
 COMPARED = (
     "Both detectors of a pair are scored on the same draws, and the difference is taken draw by draw. p-values are "
     "paired t, corrected by Holm over all {tests} planned pairs, also those that could not be tested; the exact "

@@ -63,6 +63,7 @@ def write_tables(found: Findings, folder: Path) -> None:
         "pairs": found.pairs,
         "headlines": found.headlines,
         "separation": found.separation,
+        "ablations": found.ablations,
         "labels_needed": found.needs,
         "break_even": found.pays_off,
         "unseen_kinds": found.generalisation,

@@ -19,7 +19,7 @@ from analysis.words import metric_meaning, metric_title, shorten
 
 def sections(found: Findings, folder: Path) -> list[Section]:
     """Return every section, writing its figure files below `folder`."""
-    makers = (curves, leaderboard, compared, unseen_kinds, efficiency, by_fault, in_time)
+    makers = (curves, leaderboard, compared, one_factor, unseen_kinds, efficiency, by_fault, in_time)
     return [section for maker in makers for section in maker(found, folder)]
 
 
@@ -119,6 +119,32 @@ def _separation(found: Findings) -> TableView:
                "test_events": "test faults", "further_faults": "faults needed"}  # fmt: skip
     words = ("source", "detector", "opponent", "further_draws", "further_faults")
     return tables.plain(found.separation, "What would separate the pairs that are not separated", columns, words)
+
+
+def one_factor(found: Findings, folder: Path) -> Iterator[Section]:
+    """Yield what single settings change, where the sweep file has variants of a detector or of a source."""
+    if found.ablations.empty:
+        return
+    title = metric_title(found.metric)
+    draft = FigureDraft("one_factor", ("shots",))
+    for shots in sorted(found.ablations["shots"].unique(), reverse=True):
+        drawn = differences.of_factors(found.ablations[found.ablations["shots"] == shots])
+        draft.texts[str(shots)] = found.words.shots(int(shots))
+        draft.add(
+            (str(shots),), differences.page(drawn, title, "the variant"),
+            partial(differences.paper, drawn, title, "the variant"), (f"k{shots}",),
+        )  # fmt: skip
+    columns = {"factor": "factor", "before": "base", "after": "variant", "source": "source", "detector": "detector",
+               "base": "compared with", "shots": "shots", "level_before": "base", "level_after": "variant",
+               "mean": "difference", "low": "from", "high": "to", "p_holm": "p after Holm", "n": "draws",
+               "verdict": "verdict", "how": "compared", "note": "remarks"}  # fmt: skip
+    words = ("factor", "before", "after", "source", "detector", "base", "verdict", "how", "note")
+    yield Section(
+        "ablations", "One factor at a time", "What does a single setting change?",
+        [prose.ONE_FACTOR],
+        [draft.view(folder, f"{title}: variant minus base", prose.ONE_FACTOR_CAPTION)],
+        [tables.plain(found.ablations, f"Variants and their bases, {title}", columns, words)],
+    )  # fmt: skip
 
 
 def efficiency(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)

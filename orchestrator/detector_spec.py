@@ -16,7 +16,7 @@ from trainables.paths import expanded
 from trainables.protocol import DetectorConfig, Labels, Scalar
 from trainables.registry import config_class, detector_entry, detector_names
 
-OWN_KEYS = ("class", "space")
+OWN_KEYS = ("class", "space", "sources")
 """Keys of a detector that are not settings of it."""
 
 
@@ -34,6 +34,8 @@ class DetectorSpec:
         Fixed settings.
     space
         Searched settings.
+    sources
+        Names of the sources that it runs on; empty: on all.
     """
 
     class_path: str | None
@@ -41,6 +43,7 @@ class DetectorSpec:
     gpu: bool
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     space: Mapping[str, Dimension] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
     def dump(self) -> dict[str, Value]:
         """Return the mapping that the sweep file would hold."""
@@ -48,6 +51,8 @@ class DetectorSpec:
         out.update(self.settings)
         if self.space:
             out["space"] = {name: {entry.kind: list(entry.values)} for name, entry in self.space.items()}
+        if self.sources:
+            out["sources"] = list(self.sources)
         return out
 
 
@@ -95,7 +100,17 @@ def _read_one(name: str, entry: Value, base: Path, problems: Problems) -> Detect
     _check_values(config, settings, space, path, problems)
     if "backbone" in config.model_fields:
         _check_backbones(settings, space, path, problems)
-    return DetectorSpec(class_path, detector.labels, detector.gpu, settings, space)
+    sources = _sources(entry.get("sources"), path, problems)
+    return DetectorSpec(class_path, detector.labels, detector.gpu, settings, space, sources)
+
+
+def _sources(value: Value, path: KeyPath, problems: Problems) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        problems.add((*path, "sources"), f"found {found(value)}; must be a list of names of sources")
+        return ()
+    return tuple(str(name) for name in value)
 
 
 def _settings(

@@ -79,7 +79,7 @@ def estimate(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots
         size = data.window / 32 * channels / 88
         validation = _count(data, "validation", len(series[cell.source]))
         reference = _count(data, "reference", len(series[cell.source]))
-        if cell.detector in {"moment_zero_shot", "moment_linear_probe"}:
+        if cell.kind in {"moment_zero_shot", "moment_linear_probe"}:
             busy += size * (cell.shots + reference + validation + test) * SCORE_S
         fits = FITS if cell.labels == "all" else 1
         busy += plan.selection_rows(cell) * _draw_seconds(cell, size, reference + validation, fits=1)
@@ -99,18 +99,18 @@ def estimate(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots
 
 
 def _is_unmeasured(cell: Cell) -> bool:
-    return cell.detector.startswith("moment_") and cell.settings.get("backbone", "bundled") != "bundled"
+    return cell.kind.startswith("moment_") and cell.settings.get("backbone", "bundled") != "bundled"
 
 
 def _draw_seconds(cell: Cell, size: float, scored: int, *, fits: int) -> float:
     """Seconds of a draw; `size` in windows of 32 steps x 88 channels."""
-    if cell.detector == "moment_lora":
+    if cell.kind == "moment_lora":
         most = cell.settings.get("max_window_passes")
         passes = SPENT * min(10 * cell.shots, most if isinstance(most, int) else 512)
         return size * (fits * passes * TRAIN_S + scored * SCORE_S)
-    if cell.detector.startswith("moment_"):
+    if cell.kind.startswith("moment_"):
         return SERVED_S
-    return fits * FIT_S.get(cell.detector, OWN_S)
+    return fits * FIT_S.get(cell.kind, OWN_S)
 
 
 def _count(data: DataSettings, part: str, rows: int) -> int:

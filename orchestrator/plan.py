@@ -58,6 +58,13 @@ class Cell:
         return f"{self.detector}-{self.source}-f{self.fold}-k{self.shots}"
 
     @property
+    def kind(self) -> str:
+        """Name of the built-in detector whose class this is, under whatever name; of other classes their module."""
+        if self.class_path is None:
+            return self.detector
+        return self.class_path.partition(":")[0].removeprefix("trainables.")
+
+    @property
     def rows(self) -> int:
         """Rows that the cell writes when nothing is raced out."""
         return self.candidates * len(self.selection_draws) + len(self.report_draws)
@@ -196,7 +203,8 @@ def _cells(spec: SweepSpec, digests: Mapping[str, str], folds: Mapping[str, int]
         for fold in range(folds[source.source_name]):
             for shots in sorted(spec.few_shot.shots):
                 for name, detector in spec.detectors.items():
-                    if cell_exists(detector.labels, shots):
+                    wanted = not detector.sources or source.source_name in detector.sources
+                    if wanted and cell_exists(detector.labels, shots):
                         yield _cell(spec, name, detector, source.source_name, fold, shots, context)
 
 

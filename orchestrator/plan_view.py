@@ -72,6 +72,8 @@ def _cells(plan: SweepPlan) -> Table:
     for source in plan.spec.sources:
         for name, detector in plan.spec.detectors.items():
             cells = [cell for cell in plan.cells if (cell.detector, cell.source) == (name, source.source_name)]
+            if not cells:
+                continue  # it runs on other sources
             searched = next((cell for cell in cells if cell.candidates), None)
             draws = plan.selection_rows(searched) // searched.candidates if searched else 0
             table.add_row(

@@ -61,6 +61,12 @@ def _detector(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
     own = {
         "class": {"type": "string", "description": "module:Class instead of the built-in one."},
         "space": {"type": "object", "additionalProperties": False, "properties": dimensions},
+        "sources": {
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "description": "Names of the sources that it runs on; without it on all.",
+        },
     }
     return {
         "type": "object",

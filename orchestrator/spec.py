@@ -247,6 +247,7 @@ def _cross_rules(spec: SweepSpec, wrong: set[str], problems: Problems) -> None:
     """Note what is wrong between keys that are each right by themselves; `wrong` ones are left alone."""
     if "data" not in wrong:
         _source_rules(spec, problems)
+        _detector_sources(spec, problems)
     if "few_shot" not in wrong:
         _label_rules(spec, problems)
     for name, detector in spec.detectors.items():
@@ -266,6 +267,14 @@ def _label_rules(spec: SweepSpec, problems: Problems) -> None:
             problems.add(path, "uses no labels and runs at 0 shots only; add 0 to few_shot.shots", at_key=True)
         elif detector.space and (detector.labels == "none" or max(shots) == 0):
             problems.add((*path, "space"), "cells at 0 shots are never searched; fix the values instead", at_key=True)
+
+
+def _detector_sources(spec: SweepSpec, problems: Problems) -> None:
+    names = [source.source_name for source in spec.sources]
+    for detector, entry in spec.detectors.items():
+        for index, name in enumerate(entry.sources):
+            if name not in names:
+                problems.add(("detectors", detector, "sources", index), unknown("source", name, names))
 
 
 def _source_rules(spec: SweepSpec, problems: Problems) -> None:

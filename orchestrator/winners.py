@@ -13,7 +13,7 @@ from orchestrator.rows import SweepFacts
 from orchestrator.storage import WINNERS, RunFolder
 from trainables.errors import WinnerError
 from trainables.trial import TrialOutcome
-from trainables.winner import Manifest, Origin, read_manifest
+from trainables.winner_manifest import Manifest, Origin, read_manifest
 
 logger = logging.getLogger(__name__)
 

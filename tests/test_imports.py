@@ -98,6 +98,7 @@ MAY_USE = {
         "trainables.settings",
         "trainables.trial",
         "trainables.winner",
+        "trainables.winner_manifest",
     ),
     # Rows and errors of the orchestrator; metrics and trial types, because metrics are recomputed from score files.
     "analysis/*": ("analysis", "orchestrator.results", "orchestrator.errors", "trainables.metrics", "trainables.trial"),

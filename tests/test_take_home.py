@@ -16,7 +16,8 @@ from trainables.protocol import TrialResources
 from trainables.scoring import read_telemetry
 from trainables.settings import DataSettings, FewShotSettings, SplitSettings, ThresholdSettings, WindowCaps
 from trainables.trial import EvaluationSettings, TrialRequest
-from trainables.winner import load_winner, read_manifest
+from trainables.winner import load_winner
+from trainables.winner_manifest import read_manifest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

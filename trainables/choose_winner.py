@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from trainables.errors import WinnerError
-from trainables.winner import MANIFEST, Manifest, read_manifest
+from trainables.winner_manifest import MANIFEST, Manifest, read_manifest
 
 WINNERS = "winners"
 """Folder of a run that holds a folder for each winner."""

@@ -143,6 +143,22 @@ def config_class(name: str, class_path: str | None = None) -> type[DetectorConfi
     return load_class(detector_entry(name, class_path).path).Config
 
 
+def detector_config(name: str, settings: Mapping[str, Scalar], class_path: str | None = None) -> DetectorConfig:
+    """Return the checked settings of a detector.
+
+    Raises
+    ------
+    DetectorError
+        Unknown detector, unknown setting or a value out of bounds.
+    """
+    kind = config_class(name, class_path)
+    try:
+        return kind(**dict(settings))
+    except ValidationError as err:
+        details = "; ".join(_mistake(error, tuple(kind.model_fields)) for error in err.errors())
+        raise DetectorError(f"{name}: {details}") from err
+
+
 def build_detector(
     name: str, settings: Mapping[str, Scalar], resources: TrialResources, class_path: str | None = None
 ) -> Detector:
@@ -153,13 +169,8 @@ def build_detector(
     DetectorError
         Unknown detector, unknown setting or a value out of bounds.
     """
-    cls = load_class(detector_entry(name, class_path).path)
-    try:
-        config = cls.Config(**dict(settings))
-    except ValidationError as err:
-        details = "; ".join(_mistake(error, tuple(cls.Config.model_fields)) for error in err.errors())
-        raise DetectorError(f"{name}: {details}") from err
-    return cls(config, resources)
+    config = detector_config(name, settings, class_path)
+    return load_class(detector_entry(name, class_path).path)(config, resources)
 
 
 def _mistake(error: ErrorDetails, known: tuple[str, ...]) -> str:

@@ -18,7 +18,8 @@ from rich.progress import track
 from trainables.choose_winner import choose, find_winners, listing
 from trainables.errors import TrainablesError, WinnerError
 from trainables.scoring import NewTelemetry, ScoredTelemetry, chunks, read_telemetry, score_telemetry
-from trainables.winner import Manifest, installed, load_winner
+from trainables.winner import load_winner
+from trainables.winner_manifest import Manifest, installed
 
 KINDS = (".csv", ".parquet")
 """Suffixes that can be written."""

@@ -20,7 +20,7 @@ from trainables.data.windows import Windows
 from trainables.errors import DetectorError, WinnerError
 from trainables.held_out import checked_scores
 from trainables.protocol import ChannelErrors, Detector
-from trainables.winner import Manifest
+from trainables.winner_manifest import Manifest
 
 CHUNK = 1024
 """Windows at a time: bounds memory to some 100 MB at 88 channels and 512 steps."""

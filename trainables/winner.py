@@ -9,28 +9,22 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables._features import squashed
 from trainables._support import standardisation
-from trainables.data.scaling import Normalise, Scaler
 from trainables.errors import SavingError, WinnerError
-from trainables.protocol import Detector, Labels, Scalar, TrialResources
-from trainables.registry import build_detector, config_class, detector_entry, load_class
+from trainables.protocol import Detector, TrialResources
+from trainables.registry import detector_config, detector_entry, load_class
 from trainables.saving import load_detector, save_detector
-from trainables.settings import MissingRule
+from trainables.winner_manifest import MANIFEST, Column, Manifest, Origin, installed
 
 if TYPE_CHECKING:
     from trainables.data.parts import Parts
     from trainables.trial import EvaluationSettings, TrialRequest
-
-MANIFEST = "winner.json"
-"""Lies beside the detector's own files."""
 
 MOST_BYTES = 512 * 2**20
 """Files travel from worker to driver in memory; an adapter of the largest MOMENT has 10 MB."""
@@ -40,135 +34,6 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt")
 
 PROBE = 4
 """Reference windows that a detector must score alike before and after it was saved."""
-
-VERSIONS = ("numpy", "scikit-learn", "skops", "torch", "transformers", "peft", "momentfm")
-"""Packages on which a winner's numbers rest."""
-
-
-class Column(BaseModel):
-    """One channel, and how its raw values v become what the detector sees: (v - centre) / spread.
-
-    Attributes
-    ----------
-    median
-        Of the reference, raw; stands in for missing values where `missing` says so.
-    missing
-        `hold` repeats the last value of the segment, and is the median before the first; `median`; `zero`.
-    level, level_spread
-        Mean and standard deviation of arcsinh of the scaled values over the reference.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    centre: float
-    spread: float
-    median: float
-    missing: MissingRule
-    level: float
-    level_spread: float
-
-
-class Origin(BaseModel):
-    """Where a winner comes from; what the worker that fits it cannot know.
-
-    Attributes
-    ----------
-    sweep, trial, fingerprint
-        As in the rows.
-    weights
-        Backbone name -> SHA-256 of its file.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sweep: str
-    trial: str
-    fingerprint: str
-    weights: Mapping[str, str]
-
-
-class Manifest(BaseModel):
-    """`winner.json`.
-
-    Attributes
-    ----------
-    detector, class_path, settings
-        What to construct; `class_path` is None for a built-in detector.
-    labels
-        What the detector has seen of the labels.
-    seed, threads, device
-        Resources it was fitted with.
-    source, simulated, fold, shots, draw
-        Which telemetry and labels it was fitted on.
-    held_out
-        Kind of fault that the fold is judged on and whether it could be learned from ("cpu, unseen"); else None.
-    window, step_s
-        Steps of a window, seconds of a step.
-    timezone
-        Zone of timestamps without an offset, None for UTC.
-    normalise, columns, dropped
-        Scaling of each channel, in the order in which the detector expects them; columns of the table that carried
-        nothing on the reference (constant or empty) and are not used.
-    threshold, threshold_rule
-        An alarm is ``score >= threshold``.
-    versions
-        Packages that fitted it.
-    files
-        SHA-256 of each file of the detector.
-    not_saved
-        Why there are no files; empty if there are.
-    origin
-        See `Origin`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    detector: str
-    class_path: str | None
-    settings: Mapping[str, Scalar]
-    labels: Labels
-    seed: int
-    threads: int
-    device: Literal["cpu", "cuda"]
-    source: str
-    simulated: bool
-    fold: int
-    shots: int
-    draw: int
-    held_out: str | None
-    window: int
-    step_s: float
-    timezone: str | None
-    normalise: Normalise
-    columns: tuple[Column, ...]
-    dropped: tuple[str, ...]
-    threshold: float
-    threshold_rule: str
-    versions: Mapping[str, str]
-    files: Mapping[str, str] = {}
-    not_saved: str = ""
-    origin: Origin | None = None
-
-    @property
-    def title(self) -> str:
-        """What people call this winner."""
-        return f"{self.detector} at {self.shots} shots ({self.source}, fold {self.fold})"
-
-    @property
-    def scaler(self) -> Scaler:
-        """The scaling, for a table that has just these columns, in this order."""
-        return Scaler(
-            kept=np.arange(len(self.columns)),
-            columns=tuple(column.name for column in self.columns),
-            centre=np.asarray([column.centre for column in self.columns]),
-            spread=np.asarray([column.spread for column in self.columns]),
-            median=np.asarray([column.median for column in self.columns]),
-            rules=tuple(column.missing for column in self.columns),
-            missing=np.zeros(len(self.columns), dtype=np.int64),
-            fitted_on=np.empty(0, dtype=np.int64),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +79,7 @@ def describe(
     manifest = Manifest(
         detector=request.detector,
         class_path=request.class_path,
-        settings=config_class(request.detector, request.class_path)(**dict(request.settings)).model_dump(mode="json"),
+        settings=detector_config(request.detector, request.settings, request.class_path).model_dump(mode="json"),
         labels=entry.labels,
         seed=resources.seed,
         threads=resources.threads,
@@ -269,25 +134,6 @@ def with_files(winner: SavedWinner, detector: Detector, parts: "Parts", resource
     return replace(winner, manifest=winner.manifest.model_copy(update={"files": hashes}), files=files)
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read `winner.json` of a winner's folder.
-
-    Raises
-    ------
-    WinnerError
-        Missing, damaged, or of a newer format.
-    """
-    path = folder / MANIFEST
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except OSError as err:
-        raise WinnerError(f"{path}: cannot be read: {err.strerror}") from err
-    except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise WinnerError(f"{path}: damaged, or written by another version: {where}: {first['msg']}") from err
-
-
 def load_winner(folder: Path, manifest: Manifest, device: Literal["cpu", "cuda"] = "cpu") -> Detector:
     """Return the fitted detector of a winner.
 
@@ -313,8 +159,8 @@ def load_winner(folder: Path, manifest: Manifest, device: Literal["cpu", "cuda"]
 
 def _loaded(manifest: Manifest, files: Path, resources: TrialResources) -> Detector:
     cls = load_class(detector_entry(manifest.detector, manifest.class_path).path)
-    build_detector(manifest.detector, manifest.settings, resources, manifest.class_path)  # names a wrong setting
-    return load_detector(cls, files, cls.Config(**dict(manifest.settings)), resources)
+    config = detector_config(manifest.detector, manifest.settings, manifest.class_path)
+    return load_detector(cls, files, config, resources)
 
 
 def _check_backbone(folder: Path, manifest: Manifest) -> None:
@@ -332,14 +178,3 @@ def _check_backbone(folder: Path, manifest: Manifest) -> None:
             f"{folder}: the backbone {name!r} is not the one that the winner was fitted on "
             f"(SHA-256 {found[:12]}, then {expected[:12]})"
         )
-
-
-def installed() -> list[tuple[str, str]]:
-    """Return the packages of `VERSIONS` that are installed, with their versions."""
-    found = []
-    for name in VERSIONS:
-        try:
-            found.append((name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            continue  # ordinary detectors run without it
-    return found

@@ -1,4 +1,4 @@
-"""Paired differences: MOMENT detector minus ordinary detector on the same draws, with intervals."""
+"""Differences with intervals: MOMENT detector minus ordinary detector, or a variant minus its base."""
 
 import pandas as pd
 from matplotlib.figure import Figure as PaperFigure
@@ -21,8 +21,20 @@ def data(pairs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def page(pairs: pd.DataFrame, metric_title: str) -> PageFigure:
-    """Return the interactive figure."""
+def of_factors(ablations: pd.DataFrame) -> pd.DataFrame:
+    """Return the variants of one number of shots, the first row on top, labelled by what they change."""
+    frame = ablations.iloc[::-1].reset_index(drop=True)
+    named = [
+        f"{shorten(detector if how == 'draw by draw' else f'{detector} on {source}', 40)}: {factor} {before} to {after}"
+        for detector, source, factor, before, after, how in frame[
+            ["detector", "source", "factor", "before", "after", "how"]
+        ].itertuples(index=False)
+    ]
+    return frame.assign(label=named)
+
+
+def page(pairs: pd.DataFrame, metric_title: str, ahead: str = "the MOMENT detector") -> PageFigure:
+    """Return the interactive figure; `ahead` is who is ahead on the right."""
     figure = PageFigure()
     for name, group in pairs.groupby("detector", sort=False):
         look = style.look(str(name))
@@ -43,7 +55,7 @@ def page(pairs: pd.DataFrame, metric_title: str) -> PageFigure:
         type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", line={"width": 1.5, "dash": "dash", "color": "#8d8d8d"}
     )
     figure.arrange(
-        xaxis={"title": {"text": f"difference in {metric_title}<br>right: the MOMENT detector is ahead"}},
+        xaxis={"title": {"text": f"difference in {metric_title}<br>right: {ahead} is ahead"}},
         yaxis={"automargin": True, "type": "category", "categoryorder": "array",
                "categoryarray": [style.safe(label, 80) for label in pairs["label"]]},
         showlegend=False,
@@ -52,7 +64,7 @@ def page(pairs: pd.DataFrame, metric_title: str) -> PageFigure:
     return figure
 
 
-def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
+def paper(pairs: pd.DataFrame, metric_title: str, ahead: str = "the MOMENT detector") -> PaperFigure:
     """Return the printable figure."""
     figure, (axes,) = style.paper(7.4, 1.0 + 0.2 * max(len(pairs), 4))
     for place, row in enumerate(records(pairs)):
@@ -64,7 +76,7 @@ def paper(pairs: pd.DataFrame, metric_title: str) -> PaperFigure:
     axes.axvline(0, color="0.5", linestyle="--", linewidth=1)
     axes.set_ylim(-0.6, len(pairs) - 0.4)
     axes.set_yticks(range(len(pairs)), [style.paper_text(label, 70) for label in pairs["label"]], fontsize=7)
-    axes.set_xlabel(f"difference in {metric_title}\nright: MOMENT detector ahead; filled: separated after Holm")
+    axes.set_xlabel(f"difference in {metric_title}\nright: {ahead} is ahead; filled: separated after Holm")
     return figure
 
 
@@ -72,5 +84,5 @@ def _hover(row: Record) -> str:
     interval = "no interval" if absent(row["low"]) else f"95 % interval {band(row['low'], row['high'], signed=True)}"
     test = "no test" if absent(row["p_holm"]) else f"p = {p_value(row['p_holm'])} after Holm"
     mean = "no difference known" if absent(row["mean"]) else f"{row['mean']:+.3f}"
-    lines = [f"{mean}, {interval}", f"n = {row['n']} paired draws, {test}: {row['verdict']}", row["note"]]
+    lines = [f"{mean}, {interval}", f"n = {row['n']} draws, {test}: {row['verdict']}", row["note"]]
     return "<br>".join(style.safe(line, 140) for line in lines if line)

@@ -149,3 +149,26 @@ def test_the_plan_says(spec, series, overrides: list[str], line: str):
 def test_the_plan_shows_what_reading_changed(spec, series):
     noted = {"simulated": replace(series["simulated"], notes=("3 infinite values were set to missing.",))}
     assert "  3 infinite values were set to missing." in view(make_plan(spec(), noted), noted)
+
+
+def test_a_detector_runs_on_the_sources_that_it_names(tmp_path: Path, series):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        "name: two\nfew_shot: {shots: [0]}\ndata: [{name: a}, {name: b}]\ndetectors:\n"
+        f'  everywhere: {{class: "{FAKES}:InstantNone"}}\n  once: {{class: "{FAKES}:InstantNone", sources: [b]}}\n'
+    )
+    plan = make_plan(load_spec(path), {"a": series["simulated"], "b": series["simulated"]})
+    assert [("a", "everywhere"), ("b", "everywhere"), ("b", "once")] == [(c.source, c.detector) for c in plan.cells]
+    assert plan.spec == load_spec(_written(tmp_path / "again.yaml", plan.spec.to_yaml()))
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_variant_of_a_built_in_class_is_of_its_kind(spec, series):
+    cell = make_plan(spec(), series).cells[0]
+    assert "tests.fakes.detectors" == cell.kind
+    assert "moment_lora" == replace(cell, class_path="trainables.moment_lora:MomentLora").kind
+    assert "pca" == replace(cell, detector="pca", class_path=None).kind

@@ -103,6 +103,8 @@ BROKEN = [
     ("wrong type of parameter", detector("gain: big"), "5:52", 'detectors.mine.gain: found "big"; must be a number'),
     ("list as parameter", detector("gain: [1, 2]"), "5:52", "must be a single value (to search it: space)"),
     ("fixed and searched", detector("choice: 1, space: {choice: {choice: [1, 2]}}"), "5:65", "keep one of them"),
+    ("sources as text", detector("sources: all"), "5:55", 'found "all"; must be a list of names of sources'),
+    ("unknown source", detector("sources: [simulatd]"), "5:56", "sources[0]: unknown source; did you mean simulated?"),
     # spaces
     ("unknown searched", detector("space: {chioce: {choice: [1]}}"), "5:54", "unknown parameter; did you mean choice?"),
     ("space as a list", detector("space: [choice]"), "5:53", "must map parameters to dimensions"),

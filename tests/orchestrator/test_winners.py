@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.fakes.sweeps import comparable, plan_of, rows_of, run_sweep
-from trainables.winner import read_manifest
+from trainables.winner_manifest import read_manifest
 
 SAVABLE = "tests.fakes.savable_detectors"
 

@@ -14,7 +14,7 @@ from orchestrator.results import read_scores
 from tests.fakes.sweeps import plan_of, run_sweep
 from tests.fakes.telemetry import read_scored, table_of, write_table
 from trainables.score import app
-from trainables.winner import read_manifest
+from trainables.winner_manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 

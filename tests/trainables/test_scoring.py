@@ -14,7 +14,8 @@ from trainables.protocol import TrialResources
 from trainables.scoring import deviations, read_telemetry, score_telemetry
 from trainables.settings import DataSettings, FewShotSettings, SplitSettings, ThresholdSettings, WindowCaps
 from trainables.trial import EvaluationSettings, TrialRequest
-from trainables.winner import load_winner, read_manifest
+from trainables.winner import load_winner
+from trainables.winner_manifest import read_manifest
 
 SAVABLE = "tests.fakes.savable_detectors"
 LENGTH = 32

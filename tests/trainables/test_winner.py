@@ -23,7 +23,8 @@ from trainables.settings import (
 )
 from trainables.trial import EvaluationSettings, TrialRequest
 from trainables.watchdog import run_within
-from trainables.winner import MANIFEST, Manifest, Origin, load_winner, read_manifest
+from trainables.winner import load_winner
+from trainables.winner_manifest import MANIFEST, Manifest, Origin, read_manifest
 
 SAVABLE = "tests.fakes.savable_detectors"
 MISSING = MissingByColumn(default="median", columns={"*cpu*": "hold", "*memory*": "zero"})
