@@ -70,14 +70,7 @@ def _run(
     detector = build()
     detector.fit(visible_support(detector, support), parts.reference)
     fitted = time.perf_counter()
-    held_out, note = _cross_fit(request, settings, detector, build, support, parts.reference)
-    threshold, rule = choose_threshold(
-        settings.threshold,
-        reference_scores=checked_scores(detector, parts.reference) if held_out is None else held_out.reference,
-        spacing_s=_spacing_s(parts.reference),
-        support_scores=None if held_out is None else held_out.support,
-        support_y=support.y,
-    )
+    held_out, threshold, rule = _threshold(request, settings, detector, build, support, parts.reference)
     decided = time.perf_counter()
     if held_out is not None and held_out.support is not None and _judged_on_support(request, settings):
         query = support
@@ -91,7 +84,7 @@ def _run(
         status="ok",
         metrics=compute_metrics(scores, threshold, series.step_s),
         threshold=threshold,
-        threshold_rule=rule + note,
+        threshold_rule=rule,
         ledger=_ledger(request, settings, parts, support, query),
         scores=scores,
         fit_seconds=fitted - started,
@@ -132,6 +125,33 @@ def _judged_on_support(request: TrialRequest, settings: EvaluationSettings) -> b
     return request.phase == "select" and settings.select_on == "support_cv"
 
 
+def _threshold(
+    request: TrialRequest,
+    settings: EvaluationSettings,
+    detector: Detector,
+    build: Callable[[], Detector],
+    support: LabelledWindows,
+    reference: Windows,
+) -> tuple[HeldOutScores | None, float | None, str]:
+    """Return out-of-fold scores (None if there are none), the threshold and its rule.
+
+    A selection draw whose objective needs no threshold has none: scoring the reference for it would take a network
+    as long as scoring the validation part.
+    """
+    judged = _judged_on_support(request, settings)
+    if request.phase == "select" and not judged and not METRICS[settings.objective].needs_threshold:
+        return None, None, "none (the objective needs no threshold)"
+    held_out, note = _cross_fit(request, settings, detector, build, support, reference)
+    threshold, rule = choose_threshold(
+        settings.threshold,
+        reference_scores=checked_scores(detector, reference) if held_out is None else held_out.reference,
+        spacing_s=_spacing_s(reference),
+        support_scores=None if held_out is None else held_out.support,
+        support_y=support.y,
+    )
+    return held_out, threshold, rule + note
+
+
 def _cross_fit(
     request: TrialRequest,
     settings: EvaluationSettings,
@@ -140,10 +160,7 @@ def _cross_fit(
     support: LabelledWindows,
     reference: Windows,
 ) -> tuple[HeldOutScores | None, str]:
-    """Return out-of-fold scores if the draw needs them and allows them, and a note for the threshold's rule.
-
-    They cost a few more fits, so a selection draw whose objective needs no threshold goes without.
-    """
+    """Return out-of-fold scores if the detector needs them and the draw allows them, and a note for the rule."""
     learns_faults = detector.labels == "all"
     judged = _judged_on_support(request, settings)
     if judged and not learns_faults:
@@ -152,8 +169,6 @@ def _cross_fit(
         )
     if not learns_faults:
         return None, ""
-    if request.phase == "select" and not judged and not METRICS[settings.objective].needs_threshold:
-        return None, ", in sample (the objective needs no threshold)"
     by_support = settings.threshold.rule == "support_f1"
     why_not = why_not_held_out(support)
     if why_not is None:

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 
 from trainables.data.series import NORMAL
 from trainables.errors import NonFiniteError, ProtocolError
-from trainables.event_metrics import delay_s, event_recall, false_alarms_per_day, timeline
+from trainables.event_metrics import Timeline, delay_s, event_recall, false_alarms_per_day, timeline
 from trainables.trial import WindowScores
 from trainables.vus import vus_pr
 
@@ -96,7 +96,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 """Every metric, in the order of tables."""
 
 
-def compute_metrics(scores: WindowScores, threshold: float, step_s: float) -> dict[str, float | None]:
+def compute_metrics(scores: WindowScores, threshold: float | None, step_s: float) -> dict[str, float | None]:
     """Return every metric of `METRICS` for one draw; one that is not defined here is None, never 0.
 
     Parameters
@@ -104,7 +104,7 @@ def compute_metrics(scores: WindowScores, threshold: float, step_s: float) -> di
     scores
         Window scores [N], as the score file holds them. Any order; sorted by time within segments first.
     threshold
-        A window alarms where ``score >= threshold``, compared in double precision.
+        A window alarms where ``score >= threshold``, compared in double precision. None: whatever needs one is None.
     step_s
         Seconds between rows; used only where a single window leaves no spacing to measure.
 
@@ -117,28 +117,33 @@ def compute_metrics(scores: WindowScores, threshold: float, step_s: float) -> di
     """
     _check(scores, threshold)
     line = timeline(scores, step_s)
-    alarm = line.score >= threshold
-    caught = event_recall(line, alarm)
-    windows = _window_metrics(line.y, alarm)
     values: dict[str, float | None] = {
         "vus_pr": vus_pr(line.y, line.score, VUS_BUFFER, line.stretch),
         **_ranking_metrics(line.y, line.score),
+        **(_alarm_metrics(line, line.score >= threshold) if threshold is not None else {}),
+        "macro_f1": _macro_f1(scores),
+    }
+    return {name: values.get(name) for name in METRICS}
+
+
+def _alarm_metrics(line: Timeline, alarm: NDArray[np.bool_]) -> dict[str, float | None]:
+    caught = event_recall(line, alarm)
+    windows = _window_metrics(line.y, alarm)
+    return {
         **windows,
         "event_recall": caught,
         "composite_f1": _composite_f1(caught, windows["precision"]),
         "false_alarms_per_day": false_alarms_per_day(line, alarm),
         "delay_s": delay_s(line, alarm),
-        "macro_f1": _macro_f1(scores),
     }
-    return {name: values[name] for name in METRICS}
 
 
-def _check(scores: WindowScores, threshold: float) -> None:
+def _check(scores: WindowScores, threshold: float | None) -> None:
     if not len(scores.score):
         raise ProtocolError("no windows to score")
     if not np.isin(scores.label, (0, 1)).all():
         raise ProtocolError(f"labels of scored windows must be 0 or 1, found {np.unique(scores.label).tolist()}")
-    if not np.isfinite(scores.score).all() or not np.isfinite(threshold):
+    if not np.isfinite(scores.score).all() or not (threshold is None or np.isfinite(threshold)):
         raise NonFiniteError(f"scores and threshold must be finite, threshold is {threshold}")
 
 

@@ -31,7 +31,9 @@ def spec(tmp_path: Path):
 
 
 def test_there_is_something_to_check():
-    assert {"smoke.yaml", "fewshot.yaml", "trainticket.yaml", "trainticket_8gb.yaml", "ablations.yaml"} <= {path.name for path in FILES}
+    assert {"smoke.yaml", "fewshot.yaml", "trainticket.yaml", "trainticket_8gb.yaml", "ablations.yaml"} <= {
+        path.name for path in FILES
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -103,13 +103,23 @@ def test_the_best_f1_of_the_support_set_is_a_threshold_rule(series):
     [
         ("report", "average_precision", ", out of fold"),
         ("select", "f1", ", out of fold"),
-        ("select", "average_precision", ", in sample (the objective needs no threshold)"),
     ],
 )
 def test_the_threshold_of_a_detector_that_saw_faults_is_out_of_fold_where_it_counts(series, phase, objective, ending):
     outcome = outcome_of(series, phase=phase, settings=settings_of(objective=objective))
     assert f"reference_quantile 0.8{ending}" == outcome.threshold_rule
     assert outcome.threshold_seconds >= 0
+
+
+@pytest.mark.parametrize("detector", ["InstantNone", "Instant"])
+def test_a_selection_draw_whose_objective_needs_no_threshold_has_none(series, detector):
+    outcome = outcome_of(series, detector=detector, phase="select", shots=0 if detector == "InstantNone" else 20)
+    assert ("ok", None, "none (the objective needs no threshold)") == (
+        outcome.status, outcome.threshold, outcome.threshold_rule,
+    )  # fmt: skip
+    without = {name for name, value in outcome.metrics.items() if value is None}
+    assert {name for name, metric in METRICS.items() if metric.needs_threshold} <= without
+    assert outcome.metrics["average_precision"] is not None
 
 
 def test_a_support_set_too_small_for_folds_says_that_its_threshold_is_in_sample(series):
