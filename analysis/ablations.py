@@ -101,8 +101,8 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     values = draw_values(report, metric, sweep.plan)
     by_point = {key: dict(zip(g["draw"], g["value"], strict=True)) for key, g in values.groupby(GROUP)}
-    counts = sweep.plan.groupby(GROUP)["draw"].nunique()
-    planned = {(str(s), str(d), int(k)): int(n) for (s, d, k), n in counts.items()}
+    counts = sweep.plan.groupby(GROUP)["draw"].nunique().reset_index()
+    planned = {(str(s), str(d), int(k)): int(n) for s, d, k, n in counts.itertuples(index=False, name=None)}
     records = [
         {"source": variant[0], "detector": variant[1], "shots": variant[2], "factor": factor.setting,
          "base": factor.base, "before": factor.before, "after": factor.after,
