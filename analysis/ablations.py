@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.curves import GROUP, draw_values, sign
+from analysis.curves import GROUP, SEEDS_ALONE, draw_values, sign
 from analysis.load import Sweep
 from analysis.paired import MIN_DRAWS_FOR_CLAIM, compare, holm
+from analysis.roles import role
 
 ALPHA = 0.05
 DEFAULT = "default"
@@ -77,7 +78,7 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Question: what does this one setting change, given this support part and these test faults? Detectors meet the
     same draws and are compared draw by draw (paired t); sources have draws of their own (Welch's t). p is corrected
-    by Holm over all rows.
+    by Holm over all rows that have one. At 0 shots draws are training seeds: nothing is claimed there.
 
     Parameters
     ----------
@@ -106,7 +107,8 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str) -> pd.DataFrame:
     records = [
         {"source": variant[0], "detector": variant[1], "shots": variant[2], "factor": factor.setting,
          "base": factor.base, "before": factor.before, "after": factor.after,
-         **_difference(by_point.get(base, {}), by_point.get(variant, {}), planned[base], paired=base[0] == variant[0])}
+         **_difference(by_point.get(base, {}), by_point.get(variant, {}), planned[base], variant[2],
+                       paired=base[0] == variant[0])}
         for factor, base, variant in _points(sweep.specs[0] if len(sweep.specs) == 1 else {}, planned)
     ]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=[name for name in COLUMNS if name not in {"p_holm", "verdict"}])
@@ -123,9 +125,11 @@ Point = tuple[str, str, int]
 
 
 def _points(spec: Mapping[str, object], planned: Mapping[Point, int]) -> Iterator[tuple[Factor, Point, Point]]:
-    """Yield every factor with the planned points of its base and of its variant."""
+    """Yield every factor with the planned points of its base and of its variant; floors have nothing to show."""
     of_detectors, of_sources = detector_factors(spec), source_factors(spec)
     for source, detector, shots in planned:
+        if role(detector) == "floor":
+            continue
         for factor in of_detectors:
             base = (source, factor.base, shots)
             if detector == factor.variant and base in planned:
@@ -137,7 +141,7 @@ def _points(spec: Mapping[str, object], planned: Mapping[Point, int]) -> Iterato
 
 
 def _difference(
-    before: Mapping[int, float], after: Mapping[int, float], planned: int, *, paired: bool
+    before: Mapping[int, float], after: Mapping[int, float], planned: int, shots: int, *, paired: bool
 ) -> dict[str, object]:
     """Return variant minus base with its interval, or why there is none."""
     told: dict[str, object] = {"level_before": _mean(before), "level_after": _mean(after)}
@@ -155,6 +159,9 @@ def _difference(
     if draws < MIN_DRAWS_FOR_CLAIM:
         told["p"] = None
         note = note or f"fewer than {MIN_DRAWS_FOR_CLAIM} draws: no claim"
+    if shots == 0:
+        told["p"] = None
+        note = note or SEEDS_ALONE
     return told | {"n": draws, "note": note}
 
 

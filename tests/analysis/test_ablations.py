@@ -105,3 +105,15 @@ def test_the_page_has_the_section_only_where_there_are_variants(tmp_path):
     assert (with_variants / "report" / "tables" / "ablations.csv").exists()
     assert find(load_sweep([without])).ablations.empty
     assert "What does a single setting change?" not in build_report([without]).read_text()
+
+
+def test_nothing_is_claimed_from_training_seeds_nor_of_floors(tmp_path):
+    zero = "trainables.moment_zero_shot:MomentZeroShot"
+    detectors = {"moment_zero_shot": {"init": "pretrained"}, "moment_zero_2": {"class": zero, "init": "random"}}
+    skill = {"moment_zero_shot": {0: 1.2}, "moment_zero_2": {0: 0.2}, "random": {0: 0.0}}
+    data = [{"name": "a", "window": 32}, {"name": "b", "window": 64}]
+    run = run_of(tmp_path / "run", detectors | {"random": {}}, data, skill=skill, sources=("a", "b"))
+    found = found_in(run)
+    assert {"no claim"} == set(found["verdict"])
+    assert {"over training seeds: at 0 shots no labels are drawn"} == set(found["note"])
+    assert "random" not in found.index
