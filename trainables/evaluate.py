@@ -136,12 +136,26 @@ def _threshold(
     """Return out-of-fold scores (None if there are none), the threshold and its rule.
 
     A selection draw whose objective needs no threshold has none: scoring the reference for it would take a network
-    as long as scoring the validation part.
+    as long as scoring the validation part. Out-of-fold scores cost a few more fits of a detector that saw faults.
     """
     judged = _judged_on_support(request, settings)
     if request.phase == "select" and not judged and not METRICS[settings.objective].needs_threshold:
         return None, None, "none (the objective needs no threshold)"
-    held_out, note = _cross_fit(request, settings, detector, build, support, reference)
+    held_out, note = None, ""
+    if detector.labels == "all":
+        by_support = settings.threshold.rule == "support_f1"
+        why_not = why_not_held_out(support)
+        if why_not is None:
+            held_out = held_out_scores(build, support, reference, of_support=by_support or judged)
+            note = "" if by_support else ", out of fold"
+        elif judged or by_support:
+            raise ProtocolError(f"no out-of-fold scores: {why_not}")
+        else:
+            note = f", in sample ({why_not})"
+    elif judged:
+        raise ProtocolError(
+            f"select_on: support_cv needs a detector that sees fault labels; {request.detector} does not"
+        )
     threshold, rule = choose_threshold(
         settings.threshold,
         reference_scores=checked_scores(detector, reference) if held_out is None else held_out.reference,
@@ -150,33 +164,6 @@ def _threshold(
         support_y=support.y,
     )
     return held_out, threshold, rule + note
-
-
-def _cross_fit(
-    request: TrialRequest,
-    settings: EvaluationSettings,
-    detector: Detector,
-    build: Callable[[], Detector],
-    support: LabelledWindows,
-    reference: Windows,
-) -> tuple[HeldOutScores | None, str]:
-    """Return out-of-fold scores if the detector needs them and the draw allows them, and a note for the rule."""
-    learns_faults = detector.labels == "all"
-    judged = _judged_on_support(request, settings)
-    if judged and not learns_faults:
-        raise ProtocolError(
-            f"select_on: support_cv needs a detector that sees fault labels; {request.detector} does not"
-        )
-    if not learns_faults:
-        return None, ""
-    by_support = settings.threshold.rule == "support_f1"
-    why_not = why_not_held_out(support)
-    if why_not is None:
-        scores = held_out_scores(build, support, reference, of_support=by_support or judged)
-        return scores, "" if by_support else ", out of fold"
-    if judged or by_support:
-        raise ProtocolError(f"no out-of-fold scores: {why_not}")
-    return None, f", in sample ({why_not})"
 
 
 def visible_support(detector: Detector, support: LabelledWindows) -> LabelledWindows:
