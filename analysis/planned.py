@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from analysis.words import Record
@@ -38,11 +37,13 @@ def _cells(manifests: Sequence[Mapping[str, object]], names: Names) -> Iterator[
 
 
 def planned_draws(manifests: Sequence[Mapping[str, object]], names: Names) -> pd.DataFrame | None:
-    """Return planned report draws from `manifest["cells"]`; None if any manifest lacks it."""
+    """Return the report draws that manifests plan (`CELL`, `draw`, `exposure`); None if one does not list its cells."""
     if not all(isinstance(manifest.get("cells"), list) for manifest in manifests):
         return None
-    records = [(*key, draw) for key, cell in _cells(manifests, names) for draw in cell["report_draws"]]
-    return pd.DataFrame.from_records(records, columns=[*CELL, "draw"]).drop_duplicates()
+    records = [
+        (*key, draw, cell.get("exposure")) for key, cell in _cells(manifests, names) for draw in cell["report_draws"]
+    ]
+    return pd.DataFrame.from_records(records, columns=[*CELL, "draw", "exposure"]).drop_duplicates()
 
 
 Points = Collection[tuple[str, str, int]]
@@ -69,16 +70,13 @@ def judged_draws(rows: pd.DataFrame, planned: pd.DataFrame | None) -> pd.DataFra
     """Return the planned draws (columns of `CELL` and `draw`) of the folds that levels and claims rest on.
 
     Without a plan these are the draws with a report row of any status. Where kinds of faults are held out, the folds
-    that saw them are left out; a fold without an ok row does not say which it is, but they alternate: unseen, seen.
+    that saw them are left out: the plan says which they are, or else (manifests of before) the rows that ended ok.
     """
     wanted = rows.loc[rows["phase"] == "report", [*CELL, "draw"]].drop_duplicates() if planned is None else planned
-    exposure = rows.dropna(subset=["exposure"]).groupby(["source", "fold"])["exposure"].first()
-    sources = set(exposure.index.get_level_values("source"))
-    seen = [
-        exposure.get((source, fold), "seen" if source in sources and fold % 2 else "") == "seen"
-        for source, fold in wanted[["source", "fold"]].itertuples(index=False, name=None)
-    ]
-    return wanted[~np.array(seen, dtype=bool)]
+    told = rows.dropna(subset=["exposure"]).drop_duplicates(["source", "fold"])[["source", "fold", "exposure"]]
+    both = wanted.merge(told.rename(columns={"exposure": "by_rows"}), on=["source", "fold"], how="left")
+    exposure = both["by_rows"] if planned is None else both["exposure"].fillna(both["by_rows"])
+    return both.loc[exposure != "seen", [*CELL, "draw"]]
 
 
 NO_WINNER = "no configuration of the search ran on all selection draws, so there was none to report"

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Cell:
         Draw numbers of each phase.
     context
         Hash of everything else that a row's numbers depend on (data, split, few_shot, threshold, metric, weights).
+    exposure
+        Whether the kind of fault that the fold holds out is "seen" or "unseen" in training; None: it holds out none.
     """
 
     detector: str
@@ -51,6 +53,7 @@ class Cell:
     selection_draws: tuple[int, ...]
     report_draws: tuple[int, ...]
     context: str
+    exposure: str | None = None
 
     @property
     def name(self) -> str:
@@ -177,7 +180,7 @@ def make_plan(spec: SweepSpec, series: Mapping[str, LabelledSeries]) -> SweepPla
     if problems:
         raise PlanError("\n".join(problems))
     digests = {name: series_digest(series[name]) for name in settings}
-    folds = {name: len(hold_out.folds(series[name], each.data.window, each.split)) for name, each in settings.items()}
+    folds = {name: hold_out.folds(series[name], each.data.window, each.split) for name, each in settings.items()}
     return SweepPlan(spec, tuple(_cells(spec, digests, folds)), settings, digests)
 
 
@@ -197,15 +200,18 @@ def series_digest(series: LabelledSeries) -> str:
     return state.hexdigest()
 
 
-def _cells(spec: SweepSpec, digests: Mapping[str, str], folds: Mapping[str, int]) -> Iterator[Cell]:
+def _cells(
+    spec: SweepSpec, digests: Mapping[str, str], folds: Mapping[str, Sequence[hold_out.HeldOut | None]]
+) -> Iterator[Cell]:
     for source in spec.sources:
         context = _context(spec, source, digests[source.source_name])
-        for fold in range(folds[source.source_name]):
+        for fold, held_out in enumerate(folds[source.source_name]):
             for shots in sorted(spec.few_shot.shots):
                 for name, detector in spec.detectors.items():
                     wanted = not detector.sources or source.source_name in detector.sources
                     if wanted and cell_exists(detector.labels, shots):
-                        yield _cell(spec, name, detector, source.source_name, fold, shots, context)
+                        cell = _cell(spec, name, detector, source.source_name, fold, shots, context)
+                        yield cell if held_out is None else replace(cell, exposure=held_out.exposure)
 
 
 def _cell(spec: SweepSpec, name: str, detector: DetectorSpec, source: str, fold: int, shots: int, context: str) -> Cell:

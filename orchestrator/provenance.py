@@ -116,6 +116,7 @@ def manifest(
     cells = [
         {
             "detector": cell.detector, "source": cell.source, "fold": cell.fold, "shots": cell.shots,
+            "exposure": cell.exposure,
             "candidates": cell.candidates, "selection_draws": list(cell.selection_draws),
             "report_draws": list(cell.report_draws),
         }

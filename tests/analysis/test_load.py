@@ -140,10 +140,15 @@ def test_notes_do_not_depend_on_where_the_folder_lies(tmp_path: Path):
 
 
 def test_folds_that_saw_the_held_out_kind_are_no_part_of_the_plan_of_the_claims(fake_sweep):
-    exposure = {0: "unseen", 1: "seen"}  # no row of folds 2 and 3 ended well
+    exposure = {0: "unseen", 1: "seen", 2: "unseen", 3: "seen"}
+    planned = pd.concat([fake_sweep.planned.assign(fold=fold, exposure=told) for fold, told in exposure.items()])
+    assert {0, 2} == set(replace(fake_sweep, planned=planned).plan["fold"])
+
+
+def test_where_the_plan_does_not_say_what_a_fold_saw_its_rows_do(fake_sweep):
     one = fake_sweep.rows[fake_sweep.rows["phase"] == "report"]
-    rows = pd.concat([one.assign(fold=fold, exposure=exposure.get(fold)) for fold in range(4)])
-    assert {0, 2} == set(replace(fake_sweep, rows=rows, planned=None).plan["fold"])
+    rows = pd.concat([one.assign(fold=fold, exposure=told) for fold, told in ((0, "unseen"), (1, "seen"))])
+    assert {0} == set(replace(fake_sweep, rows=rows, planned=None).plan["fold"])
 
 
 def test_the_plan_of_a_sweep_without_held_out_kinds_is_every_planned_draw(fake_sweep):

@@ -172,3 +172,9 @@ def test_a_variant_of_a_built_in_class_is_of_its_kind(spec, series):
     assert "tests.fakes.detectors" == cell.kind
     assert "moment_lora" == replace(cell, class_path="trainables.moment_lora:MomentLora").kind
     assert "pca" == replace(cell, detector="pca", class_path=None).kind
+
+
+def test_a_fold_says_whether_it_saw_the_kind_that_it_holds_out(spec, series):
+    plan = make_plan(spec("split.hold_out=fault_type", "split.kinds=[cpu_contention, memory_leak]"), series)
+    assert {0: "unseen", 1: "seen", 2: "unseen", 3: "seen"} == {cell.fold: cell.exposure for cell in plan.cells}
+    assert {None} == {cell.exposure for cell in make_plan(spec(), series).cells}
