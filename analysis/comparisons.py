@@ -10,13 +10,14 @@ Two families, both fixed by the sweep file before any score exists:
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
 
 from analysis.curves import GROUP, OVERLAP_LIMIT, TOO_ALIKE, UNLIKE_TESTS, draw_values, judged_on, sign
 from analysis.load import require_claimable
-from analysis.paired import Comparison, compare, holm
+from analysis.paired import Comparison, compare, compare_independent, holm
 from analysis.planned import competes, points
 from analysis.roles import role
 from analysis.words import listed
@@ -35,6 +36,11 @@ class Point:
     planned: int
     pool_share: float
     tested: frozenset[tuple[float, ...]]
+
+    @property
+    def mean(self) -> float:
+        """Mean over draws; NaN without one."""
+        return fmean(self.by_draw.values()) if self.by_draw else float("nan")
 
     @property
     def lack(self) -> str:
@@ -79,10 +85,10 @@ def pairs(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -
         Selection rows, or rows with searched seeds, are among `report`.
     """
     require_claimable(report)
-    held = _points(report, metric, plan)
+    held = held_points(report, metric, plan)
     challenges = sorted((s, k, d) for s, d, k in held if role(d) == "foundation")
     records = [
-        {"source": source, "shots": shots, **_pair(held[source, detector, shots], opponent)}
+        {"source": source, "shots": shots, **compared(held[source, detector, shots], opponent)}
         for source, shots, detector in challenges
         for opponent in _opponents(held, source, shots)
     ]
@@ -90,10 +96,10 @@ def pairs(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -
              "claimable", "note"]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=names)
     testable = (frame["shots"] > 0) | (frame["opponent_shots"] > 0)
-    frame["p_holm"] = _adjusted(frame["p"].where(frame["claimable"].astype(bool)), testable)
+    frame["p_holm"] = adjusted(frame["p"].where(frame["claimable"].astype(bool)), testable)
     frame["family"] = int(testable.sum())
     frame["verdict"] = [
-        _verdict(claimable=bool(c), p=float(p), gain=float(m) * sign(metric))
+        verdict_of(claimable=bool(c), p=float(p), gain=float(m) * sign(metric))
         for c, p, m in zip(frame["claimable"], frame["p_holm"], frame["mean"], strict=True)
     ]
     return frame
@@ -136,7 +142,7 @@ def headlines(pair_table: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd
     names = ["source", "shots", "detector", "opponent", "opponent_shots", "mean", "low", "high", "n", "p",
              "claimable", "note"]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=names)
-    frame["p_holm"] = _adjusted(frame["p"], frame["shots"] > 0)
+    frame["p_holm"] = adjusted(frame["p"], frame["shots"] > 0)
     frame["family"] = int((frame["shots"] > 0).sum())
     outcome = np.where(frame["p_holm"].fillna(1.0) < ALPHA, "better", "not better")
     frame["verdict"] = np.where(frame["claimable"].astype(bool), outcome, "no claim")
@@ -147,7 +153,7 @@ Held = Mapping[tuple[str, str, int], Point]
 """By source, detector and shots."""
 
 
-def _points(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None) -> Held:
+def held_points(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> Held:
     """Return every point that was planned, with the values it has."""
     wanted = report if plan is None else plan
     planned = wanted.groupby(GROUP)["draw"].nunique()
@@ -177,9 +183,13 @@ def _opponents(held: Held, source: str, shots: int) -> Iterator[Point]:
             yield point
 
 
-def _pair(mine: Point, theirs: Point) -> dict[str, object]:
-    result = compare(mine.by_draw, theirs.by_draw)
-    reasons = [*_reasons(mine, theirs, result)]
+def compared(mine: Point, theirs: Point, *, paired: bool = True) -> dict[str, object]:
+    """Return the difference of two points and why nothing may be claimed of it, if so.
+
+    `paired`: both met the same draws and the same test part, and are compared draw by draw; else by Welch's t.
+    """
+    result = (compare if paired else compare_independent)(mine.by_draw, theirs.by_draw)
+    reasons = [*_reasons(mine, theirs, result, paired=paired)]
     if TOO_ALIKE in reasons:
         result = replace(result, low=None, high=None, p=None, p_signflip=None)
     warnings = map(str, result.warnings) if mine.by_draw and theirs.by_draw else ()
@@ -192,7 +202,7 @@ def _pair(mine: Point, theirs: Point) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _reasons(mine: Point, theirs: Point, result: Comparison) -> Iterator[str]:
+def _reasons(mine: Point, theirs: Point, result: Comparison, *, paired: bool) -> Iterator[str]:
     """Yield why nothing may be claimed of a pair, whatever its numbers."""
     yield from (lack for lack in (mine.lack, theirs.lack) if lack)
     both = bool(mine.by_draw and theirs.by_draw)
@@ -202,7 +212,7 @@ def _reasons(mine: Point, theirs: Point, result: Comparison) -> Iterator[str]:
         yield TOO_ALIKE
     if mine.shots == theirs.shots == 0:
         yield "at 0 shots draws differ by the training seed alone, and a seed is no independent repetition"
-    if both and mine.tested != theirs.tested:
+    if paired and both and mine.tested != theirs.tested:
         yield UNLIKE_TESTS
 
 
@@ -217,13 +227,14 @@ def _notes(group: pd.DataFrame) -> str:
     return "; ".join(f"against {listed(opponents)}: {note}" for note, opponents in reasons.items())
 
 
-def _adjusted(p: "pd.Series[float]", family: "pd.Series[bool]") -> "pd.Series[float]":
+def adjusted(p: "pd.Series[float]", family: "pd.Series[bool]") -> "pd.Series[float]":
     """Apply Holm over the family; a test of it that could not be made counts as p = 1 and stays NaN."""
     corrected = holm(p[family].fillna(1.0).to_numpy())
     return pd.Series(corrected, index=p.index[family]).reindex(p.index).where(p.notna())
 
 
-def _verdict(*, claimable: bool, p: float, gain: float) -> str:
+def verdict_of(*, claimable: bool, p: float, gain: float) -> str:
+    """Return "better", "worse", "not separated" or "no claim"; p is corrected, a gain is what the metric calls good."""
     if not claimable:
         return "no claim"
     if p < ALPHA:

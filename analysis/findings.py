@@ -90,7 +90,7 @@ def find(sweep: Sweep) -> Findings:
         pays_off=pays_off(allowed, metric, plan),
         generalisation=generalisation(sweep, metric),
         separation=separation(sweep, pairs, headlines, metric),
-        ablations=ablations(sweep, allowed, metric),
+        ablations=ablations(sweep, allowed, metric, wanted),
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
         shown=shown,

@@ -110,6 +110,50 @@ def compare(
     )  # fmt: skip
 
 
+def compare_independent(a: Mapping[int, float], b: Mapping[int, float], *, level: float = 0.95) -> Comparison:
+    """Compare A with B on draws of their own.
+
+    Question: by how much does A beat B, over new draws of each? Unit of resampling: the draw. Draws of the two that
+    have the same number have nothing in common.
+
+    Parameters
+    ----------
+    a, b
+        Scores by draw number.
+    level
+        Nominal coverage of the interval.
+
+    Raises
+    ------
+    AnalysisError
+        A value is NaN or infinite.
+
+    References
+    ----------
+    Welch (1947), Biometrika 34:28-35.
+
+    Examples
+    --------
+    >>> comparison = compare_independent({0: 0.8, 1: 0.9, 2: 0.7}, {0: 0.5, 1: 0.6, 2: 0.4})
+    >>> round(comparison.mean, 3), round(comparison.p, 4)
+    (0.3, 0.0213)
+    """
+    first, second = finite(list(a.values())), finite(list(b.values()))
+    n = min(len(first), len(second))
+    mean = float(first.mean() - second.mean()) if n else None
+    few = (Caution.NO_CLAIM,) if n < MIN_DRAWS_FOR_CLAIM else ()
+    degenerate = [sample_cautions(values) for values in (first, second)]
+    if n < 2 or all(degenerate):
+        warnings = (*dict.fromkeys((*degenerate[0], *degenerate[1])), *few)
+        return Comparison(n, mean, None, None, None, None, None, None, level, (), warnings)
+    test = stats.ttest_ind(first, second, equal_var=False)
+    interval = test.confidence_interval(level)
+    return Comparison(
+        n, mean, float(interval.low), float(interval.high), float(test.statistic), float(test.pvalue), None, None,
+        level, (), few,
+    )  # fmt: skip
+
+
 def sign_flip(differences: ArrayLike, *, rng: np.random.Generator | None = None) -> float:
     """Return the two-sided p-value of the sign-flip test of a mean difference of 0, exact up to 40 draws.
 

@@ -33,7 +33,7 @@ def run_of(folder, detectors: Mapping[str, object], data: object = None, **chang
 
 def found_in(run) -> pd.DataFrame:
     sweep = load_sweep([run])
-    return ablations(sweep, sweep.report, "average_precision").set_index("detector")
+    return ablations(sweep, sweep.report, "average_precision", sweep.plan).set_index("detector")
 
 
 def test_variants_of_a_class_are_compared_with_the_built_in_one():
@@ -46,6 +46,11 @@ def test_variants_of_a_class_are_compared_with_the_built_in_one():
 def test_without_a_built_in_one_the_first_is_the_base():
     mine = {"a": {"class": "my:Own", "x": 1}, "b": {"class": "my:Own", "x": 2}, "c": {"class": "other:Own", "x": 2}}
     assert [Factor("a", "b", "x", "1", "2")] == detector_factors({"detectors": mine})
+
+
+def test_two_classes_of_one_module_have_nothing_in_common():
+    mine = {"a": {"class": "my:One", "x": 1}, "b": {"class": "my:Two", "x": 2}}
+    assert [] == detector_factors({"detectors": mine})
 
 
 def test_a_setting_that_is_not_given_is_the_default():
@@ -87,8 +92,22 @@ def test_sources_have_draws_of_their_own(tmp_path):
 def test_a_variant_that_lacks_draws_gets_no_claim(tmp_path):
     bad = {("moment_lora_bad", 100, 103): ("failed", "planted")}
     row = found_in(run_of(tmp_path / "run", DETECTORS, bad=bad)).loc["moment_lora_bad"]
-    assert ("no claim", "9 of 10 draws have a value: no claim") == (row["verdict"], row["note"])
-    assert pd.isna(row["mean"])
+    assert "no claim" == row["verdict"]
+    assert "9 of 10 draws of moment_lora_bad have a value" in row["note"]
+
+
+def test_a_variant_that_failed_keeps_its_place_among_the_tests(tmp_path):
+    bad = {("moment_lora_2", 100, draw): ("failed", "planted") for draw in range(100, 110)}
+    whole, part = (found_in(run_of(tmp_path / name, DETECTORS, bad=those)) for name, those in (("a", {}), ("b", bad)))
+    assert part.loc["moment_lora_bad", "p_holm"] == pytest.approx(2 * part.loc["moment_lora_bad", "p"])
+    assert part.loc["moment_lora_bad", "p_holm"] == pytest.approx(whole.loc["moment_lora_bad", "p_holm"])
+
+
+def test_draws_that_take_most_of_the_pool_give_no_interval(tmp_path):
+    row = found_in(run_of(tmp_path / "run", DETECTORS, pool=150)).loc["moment_lora_bad"]
+    assert "no claim" == row["verdict"]
+    assert pd.isna(row["low"])
+    assert "more than half of the pool" in row["note"]
 
 
 def test_five_draws_are_shown_and_nothing_is_claimed(tmp_path):
@@ -115,5 +134,5 @@ def test_nothing_is_claimed_from_training_seeds_nor_of_floors(tmp_path):
     run = run_of(tmp_path / "run", detectors | {"random": {}}, data, skill=skill, sources=("a", "b"))
     found = found_in(run)
     assert {"no claim"} == set(found["verdict"])
-    assert {"over training seeds: at 0 shots no labels are drawn"} == set(found["note"])
+    assert all("at 0 shots draws differ by the training seed alone" in note for note in found["note"])
     assert "random" not in found.index
