@@ -134,8 +134,8 @@ def one_factor(found: Findings, folder: Path) -> Iterator[Section]:
             (str(shots),), differences.page(drawn, title, "the variant"),
             partial(differences.paper, drawn, title, "the variant"), (f"k{shots}",),
         )  # fmt: skip
-    columns = {"factor": "factor", "before": "base", "after": "variant", "source": "source", "detector": "detector",
-               "base": "compared with", "shots": "shots", "level_before": "base", "level_after": "variant",
+    columns = {"factor": "factor", "before": "in the base", "after": "in the variant", "source": "source",
+               "detector": "detector", "base": "compared with", "shots": "shots", "level_before": "level, base", "level_after": "level, variant",
                "mean": "difference", "low": "from", "high": "to", "p_holm": "p after Holm", "n": "draws",
                "verdict": "verdict", "how": "compared", "note": "remarks"}  # fmt: skip
     words = ("factor", "before", "after", "source", "detector", "base", "verdict", "how", "note")
