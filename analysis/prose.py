@@ -26,8 +26,8 @@ GENERAL = (
 ONE_FACTOR = (
     "Detectors, and sources, of the sweep file that differ from their base in exactly one setting. Variants of a "
     "detector meet the draws of their base and are compared draw by draw (paired t); sources have draws of their own "
-    "(Welch's t). p-values are corrected by Holm over the whole table. A setting that is not shown to matter may "
-    "still matter: the intervals say how much."
+    "(Welch's t). p-values are corrected by Holm over all rows with labels, also those that could not be tested. A "
+    "setting that is not shown to matter may still matter: the intervals say how much."
 )
 ONE_FACTOR_CAPTION = (
     "Bars are 95 % intervals. Filled: separated from zero after Holm; open: not; cross: no claim possible."

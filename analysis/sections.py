@@ -134,10 +134,10 @@ def one_factor(found: Findings, folder: Path) -> Iterator[Section]:
             (str(shots),), differences.page(drawn, title, "the variant"),
             partial(differences.paper, drawn, title, "the variant"), (f"k{shots}",),
         )  # fmt: skip
-    columns = {"factor": "factor", "before": "in the base", "after": "in the variant", "source": "source",
-               "detector": "detector", "base": "compared with", "shots": "shots", "level_before": "level, base", "level_after": "level, variant",
-               "mean": "difference", "low": "from", "high": "to", "p_holm": "p after Holm", "n": "draws",
-               "verdict": "verdict", "how": "compared", "note": "remarks"}  # fmt: skip
+    columns = {"factor": "factor", "before": "in the base", "after": "in the variant", "detector": "detector",
+               "source": "source", "shots": "shots", "mean": "difference", "low": "from", "high": "to",
+               "p_holm": "p after Holm", "verdict": "verdict", "n": "draws", "base": "compared with", "how": "how",
+               "level_before": "level, base", "level_after": "level, variant", "note": "remarks"}  # fmt: skip
     words = ("factor", "before", "after", "source", "detector", "base", "verdict", "how", "note")
     yield Section(
         "ablations", "One factor at a time", "What does a single setting change?",
