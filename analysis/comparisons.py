@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import GROUP, OVERLAP_LIMIT, TOO_ALIKE, UNLIKE_TESTS, draw_values, judged_on, sign
+from analysis.intervals import Caution
 from analysis.load import require_claimable
-from analysis.paired import Comparison, compare, compare_independent, holm
+from analysis.paired import MIN_DRAWS_FOR_CLAIM, Comparison, compare, compare_independent, holm
 from analysis.planned import competes, points
 from analysis.roles import role
 from analysis.words import listed
@@ -183,22 +184,24 @@ def _opponents(held: Held, source: str, shots: int) -> Iterator[Point]:
             yield point
 
 
-def compared(mine: Point, theirs: Point, *, paired: bool = True) -> dict[str, object]:
+def compared(mine: Point, theirs: Point, *, paired: bool = True, exact: bool = False) -> dict[str, object]:
     """Return the difference of two points and why nothing may be claimed of it, if so.
 
     `paired`: both met the same draws and the same test part, and are compared draw by draw; else by Welch's t.
+    `exact`: the claim will rest on `p_signflip`, which needs no variance (counts of faults are often all equal).
     """
     result = (compare if paired else compare_independent)(mine.by_draw, theirs.by_draw)
     reasons = [*_reasons(mine, theirs, result, paired=paired)]
     if TOO_ALIKE in reasons:
         result = replace(result, low=None, high=None, p=None, p_signflip=None)
-    warnings = map(str, result.warnings) if mine.by_draw and theirs.by_draw else ()
+    warnings = result.warnings if mine.by_draw and theirs.by_draw else ()
     return {
         "detector": mine.detector, "opponent": theirs.detector, "opponent_shots": theirs.shots,
         "mean": _number(result.mean), "low": _number(result.low), "high": _number(result.high), "n": result.n,
         "p": _number(result.p), "p_signflip": _number(result.p_signflip),
         "probability_better": _number(result.probability_better),
-        "claimable": result.claimable and not reasons, "note": "; ".join([*reasons, *warnings]),
+        "claimable": (result.n >= MIN_DRAWS_FOR_CLAIM if exact else result.claimable) and not reasons,
+        "note": "; ".join([*reasons, *(str(one) for one in warnings if not exact or one is Caution.NO_CLAIM)]),
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import comparisons
 from analysis.ablations import ablations
+from analysis.alerts import against_alerts
 from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_every_fold
 from analysis.curves import levels
 from analysis.general import METRIC, general_bounds, with_general_difference
@@ -51,6 +52,7 @@ class Findings:
     generalisation: pd.DataFrame
     separation: pd.DataFrame
     ablations: pd.DataFrame
+    alerts: pd.DataFrame
     costs: pd.DataFrame
     failures: pd.DataFrame
     shown: Sequence[DrawScores]
@@ -75,6 +77,7 @@ def find(sweep: Sweep) -> Findings:
     board = board.merge(general, on=["source", "detector", "own_shots"], how="left")
     headlines = with_general_difference(sweep, headlines, metric)
     tried = candidates(sweep, metric)
+    alerts = against_alerts(allowed, wanted)
     return Findings(
         sweep=sweep,
         metric=metric,
@@ -91,10 +94,11 @@ def find(sweep: Sweep) -> Findings:
         generalisation=generalisation(sweep, metric),
         separation=separation(sweep, pairs, headlines, metric),
         ablations=ablations(sweep, allowed, metric, wanted),
+        alerts=alerts,
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
         shown=shown,
-        verdict=verdict(sweep, words, board, pairs, headlines),
+        verdict=verdict(sweep, words, board, pairs, headlines, alerts),
         summary=summary(board, headlines),
         problems=problems,
     )

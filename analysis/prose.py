@@ -44,6 +44,12 @@ COMPARED_CAPTION = (
     "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm over all pairs; open: not; "
     "cross: no claim possible."
 )
+ALERTS = (
+    "Faults caught and false alarms a day at the thresholds as deployed; alerts alarm as they did. Means over report "
+    "draws, differences draw by draw (detector minus alerts) with 95 % intervals over draws. A detector beats the "
+    "alerts if it is no worse in both and significantly better in one: exact sign-flip test, Holm over {tests} tests. "
+    "All of it holds for the faults of this test part."
+)
 SEPARATION = (
     "The table of what would separate a MOMENT detector from the best ordinary one assumes that the difference seen is "
     "the true one, and asks for an 80 % chance of significance at 0.05 over the number of pairs. Draws are judged by "

@@ -2,6 +2,8 @@
 
 The name decides, because neither rows nor sweep file say it otherwise: `moment`, and whatever starts with `moment_`,
 is a foundation model. Name a detector of your own accordingly (`moment_mine`), or it is compared as an ordinary one.
+`external`, and whatever starts with `external_`, is what somebody alarms on today: an ordinary detector that the
+others are held against once more, in faults caught and false alarms.
 """
 
 from typing import Literal
@@ -29,6 +31,18 @@ def role(detector: str) -> Role:
     if name in FLOORS:
         return "floor"
     return "foundation" if name == "moment" or name.startswith("moment_") else "ordinary"
+
+
+def is_external(detector: str) -> bool:
+    """Return True for rows of another tool's alarms or scores.
+
+    Examples
+    --------
+    >>> is_external("external"), is_external("external_pagerduty [run 2]"), is_external("externals")
+    (True, True, False)
+    """
+    name = base_name(detector)
+    return name == "external" or name.startswith("external_")
 
 
 def base_name(detector: str) -> str:

@@ -19,7 +19,7 @@ from analysis.words import metric_meaning, metric_title, shorten
 
 def sections(found: Findings, folder: Path) -> list[Section]:
     """Return every section, writing its figure files below `folder`."""
-    makers = (curves, leaderboard, compared, one_factor, unseen_kinds, efficiency, by_fault, in_time)
+    makers = (curves, leaderboard, compared, todays_alerts, one_factor, unseen_kinds, efficiency, by_fault, in_time)
     return [section for maker in makers for section in maker(found, folder)]
 
 
@@ -119,6 +119,24 @@ def _separation(found: Findings) -> TableView:
                "test_events": "test faults", "further_faults": "faults needed"}  # fmt: skip
     words = ("source", "detector", "opponent", "further_draws", "further_faults")
     return tables.plain(found.separation, "What would separate the pairs that are not separated", columns, words)
+
+
+def todays_alerts(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
+    """Yield every detector against the alarms or scores of another tool, where the sweep file names some."""
+    if found.alerts.empty:
+        return
+    columns = {"source": "source", "alerts": "alerts", "detector": "detector", "shots": "shots",
+               "caught_alerts": "caught by the alerts", "caught": "caught", "events": "test faults",
+               "caught_low": "difference from", "caught_high": "to", "p_caught_holm": "p after Holm",
+               "alarms_alerts": "false alarms a day of the alerts", "alarms": "false alarms a day",
+               "alarms_low": "difference from ", "alarms_high": "to ", "p_alarms_holm": "p after Holm ",
+               "verdict": "verdict", "n": "draws", "note": "remarks"}  # fmt: skip
+    words = ("source", "alerts", "detector", "verdict", "note")
+    yield Section(
+        "alerts", "Today's alerts", "Would a detector have beaten the alerts you have?",
+        [prose.ALERTS.format(tests=found.alerts["family"].max())],
+        [], [tables.plain(found.alerts, "Every detector against the alerts", columns, words, 2)],
+    )  # fmt: skip
 
 
 def one_factor(found: Findings, folder: Path) -> Iterator[Section]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.alerts import sentences
 from analysis.errors import ClaimError
 from analysis.load import Sweep, require_claimable
 from analysis.paired import MIN_DRAWS_FOR_CLAIM
@@ -65,7 +66,14 @@ def reason_for_silence(sweep: Sweep) -> str:
     return ""
 
 
-def verdict(sweep: Sweep, words: Words, board: pd.DataFrame, pairs: pd.DataFrame, headlines: pd.DataFrame) -> Verdict:
+def verdict(
+    sweep: Sweep,
+    words: Words,
+    board: pd.DataFrame,
+    pairs: pd.DataFrame,
+    headlines: pd.DataFrame,
+    alerts: pd.DataFrame,
+) -> Verdict:
     """Put the tables into words.
 
     Parameters
@@ -74,9 +82,9 @@ def verdict(sweep: Sweep, words: Words, board: pd.DataFrame, pairs: pd.DataFrame
         The input.
     words
         Phrases for this sweep and metric.
-    board, pairs, headlines
-        What `leaderboard`, `comparisons.pairs` and `comparisons.headlines` returned; the last two are empty when
-        no claim may be made.
+    board, pairs, headlines, alerts
+        What `leaderboard`, `comparisons.pairs`, `comparisons.headlines` and `against_alerts` returned; the last three
+        are empty when no claim may be made.
     """
     why_not = reason_for_silence(sweep)
     if why_not:
@@ -87,7 +95,7 @@ def verdict(sweep: Sweep, words: Words, board: pd.DataFrame, pairs: pd.DataFrame
         headline=_headline(headlines, words),
         claims=True,
         why_not="",
-        statements=(*won, *_losses(pairs, words), *_cautions(sweep, board, words)),
+        statements=(*won, *_alerts(alerts, words), *_losses(pairs, words), *_cautions(sweep, board, words)),
         details=details,
     )
 
@@ -202,6 +210,12 @@ def _outcome(text: str, row: Record) -> Statement:
     return Statement(
         "none", f"{text}not significant (p = {p_value(row['p_holm'])} after Holm over {tests} comparisons)."
     )
+
+
+def _alerts(alerts: pd.DataFrame, words: Words) -> Iterator[Statement]:
+    """Yield whether a detector would have beaten the alerts of today."""
+    for kind, text in sentences(alerts, words):
+        yield Statement(kind, text)
 
 
 def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:

@@ -98,6 +98,7 @@ def _read_one(name: str, entry: Value, base: Path, problems: Problems) -> Detect
     settings = _settings(entry, path, config, base, problems)
     space = _space(entry.get("space", {}), path, config, settings, problems)
     _check_values(config, settings, space, path, problems)
+    _check_files(config, settings, space, path, problems)
     if "backbone" in config.model_fields:
         _check_backbones(settings, space, path, problems)
     sources = _sources(entry.get("sources"), path, problems)
@@ -128,6 +129,8 @@ def _settings(
                 problems.add((*path, key), f"found {found(value)}; must be a single value (to search it: space)")
             else:
                 settings[key] = single
+        elif isinstance(value, str) and key in config.files:
+            settings[key] = str((base / expanded(value)).resolve())
         elif isinstance(value, str) and value.startswith(("./", "../")):
             settings[key] = str((base / value).resolve())
         else:
@@ -206,6 +209,23 @@ def _check_values(
         if entry.kind in {"uniform", "log_uniform"}:
             between = _between(entry)
             _construct(config, {**settings, **first, name: between}, {name: root}, space, path, problems)
+
+
+def _check_files(
+    config: type[DetectorConfig],
+    settings: Mapping[str, Scalar],
+    space: Mapping[str, Dimension],
+    path: KeyPath,
+    problems: Problems,
+) -> None:
+    """Refuse settings that name no file, and files that a search would choose."""
+    for key in config.files:
+        if key in space:
+            problems.add((*path, "space", key), "names a file and cannot be searched", at_key=True)
+        elif not settings.get(key):
+            problems.add(path, f"needs {key}: {config.model_fields[key].description}", at_key=True)
+        elif not Path(str(settings[key])).is_file():
+            problems.add((*path, key), f"{settings[key]}: no such file")
 
 
 def _check_backbones(

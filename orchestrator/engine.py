@@ -206,6 +206,7 @@ def _workplace(
         gpu_memory_gb=resources.gpu_memory_gb,
         host_memory_gb=resources.host_memory_gb,
         weights=worker_folders(weights),
+        external={said.key: said for said in plan.external.values()},
     )
 
 

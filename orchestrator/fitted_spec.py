@@ -139,6 +139,8 @@ def _detectors(columns: int, effort: Effort) -> Iterator[str]:
           always_alarm: {}
           moving_variance: {}
           pca: {}
+          # what you alarm on today: start and end of alerts, or time and score, as CSV or Parquet
+          # external: {path: alerts.csv, tolerance_s: 60}
           # normal shots at most
           isolation_forest: {}
           lstm_ae: {}

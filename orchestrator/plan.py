@@ -9,9 +9,11 @@ import numpy as np
 
 from orchestrator.detector_spec import DetectorSpec
 from orchestrator.errors import PlanError
+from orchestrator.external import read_external_files
 from orchestrator.space import Dimension
 from orchestrator.spec import SweepSpec
 from trainables.data import check_supply, hold_out
+from trainables.data.external_scores import ExternalScores
 from trainables.data.series import LabelledSeries
 from trainables.protocol import Labels, Scalar
 from trainables.settings import DataSettings
@@ -131,12 +133,15 @@ class SweepPlan:
         What `run_trial` needs to know, by source name.
     data_digests
         Content hash of each source, by source name.
+    external
+        What files of other tools say, by the name of the detector that stands for it.
     """
 
     spec: SweepSpec
     cells: tuple[Cell, ...]
     settings: Mapping[str, EvaluationSettings]
     data_digests: Mapping[str, str]
+    external: Mapping[str, ExternalScores] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -181,7 +186,8 @@ def make_plan(spec: SweepSpec, series: Mapping[str, LabelledSeries]) -> SweepPla
         raise PlanError("\n".join(problems))
     digests = {name: series_digest(series[name]) for name in settings}
     folds = {name: hold_out.folds(series[name], each.data.window, each.split) for name, each in settings.items()}
-    return SweepPlan(spec, tuple(_cells(spec, digests, folds)), settings, digests)
+    external = read_external_files(spec, series, settings)
+    return SweepPlan(spec, tuple(_cells(spec, digests, folds, external)), settings, digests, external)
 
 
 def cell_exists(labels: Labels, shots: int) -> bool:
@@ -201,7 +207,10 @@ def series_digest(series: LabelledSeries) -> str:
 
 
 def _cells(
-    spec: SweepSpec, digests: Mapping[str, str], folds: Mapping[str, Sequence[hold_out.HeldOut | None]]
+    spec: SweepSpec,
+    digests: Mapping[str, str],
+    folds: Mapping[str, Sequence[hold_out.HeldOut | None]],
+    external: Mapping[str, ExternalScores],
 ) -> Iterator[Cell]:
     for source in spec.sources:
         context = _context(spec, source, digests[source.source_name])
@@ -211,6 +220,8 @@ def _cells(
                     wanted = not detector.sources or source.source_name in detector.sources
                     if wanted and cell_exists(detector.labels, shots):
                         cell = _cell(spec, name, detector, source.source_name, fold, shots, context)
+                        if name in external:  # trials know a file by its content, wherever it lies
+                            cell = replace(cell, settings={**cell.settings, "path": external[name].key})
                         yield cell if held_out is None else replace(cell, exposure=held_out.exposure)
 
 

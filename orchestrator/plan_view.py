@@ -8,6 +8,7 @@ from rich.table import Table
 
 from orchestrator.cell_search import startup_candidates
 from orchestrator.estimate import Estimate, estimate
+from orchestrator.external import external_lines
 from orchestrator.memory_plan import memory_lines, weights_lines
 from orchestrator.plan import SweepPlan
 from orchestrator.racing import racing_is_on
@@ -47,6 +48,7 @@ def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
         lines.append(_source_line(series[source.source_name]))
         lines += [f"  {note}" for note in series[source.source_name].notes]
         lines += _hold_out_lines(series[source.source_name], plan.settings[source.source_name])
+    lines += external_lines(spec, series, plan.external)
     lines += [
         f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
         _slot_line(machine, slots, plan),

@@ -74,15 +74,15 @@ def provenance(plan: SweepPlan, weights: Mapping[str, ResolvedWeights]) -> Prove
     shared["threads"] = plan.spec.resources.threads
     shared.pop("data", None)  # its content is hashed, and how it is cut is in the cells' identity
     detectors = {
-        f"detector {name}": _digest(json.dumps(entry.dump(), sort_keys=True, default=str).encode())
-        for name, entry in plan.spec.detectors.items()
+        f"detector {name}": _digest(json.dumps(_without_place(plan, name), sort_keys=True, default=str).encode())
+        for name in plan.spec.detectors
     }
     cut = {
         name: repr(settings.data.model_dump(exclude={"path", "incidents"})) for name, settings in plan.settings.items()
     }
     return Provenance(
         code={name: package_digest(root / name) for name in PACKAGES},
-        data=dict(plan.data_digests),
+        data={**plan.data_digests, **{f"of {name}": said.key for name, said in plan.external.items()}},
         spec={
             "sweep": _digest(json.dumps([shared, cut], sort_keys=True, default=str).encode()),
             **detectors,
@@ -90,6 +90,12 @@ def provenance(plan: SweepPlan, weights: Mapping[str, ResolvedWeights]) -> Prove
         versions=dict(_versions()),
         weights={name: found.sha256 for name, found in weights.items()},
     )
+
+
+def _without_place(plan: SweepPlan, name: str) -> dict[str, object]:
+    """Return the settings of a detector; where its file lies is not part of them, what the file says is data."""
+    values: dict[str, object] = dict(plan.spec.detectors[name].dump())
+    return values | {"path": None} if name in plan.external else values
 
 
 def package_digest(folder: Path) -> str:

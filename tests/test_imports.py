@@ -89,6 +89,7 @@ MAY_USE = {
         "trainables.backbones",
         "trainables.data",
         "trainables.errors",
+        "trainables.external",
         "trainables.memory",
         "trainables.metrics",
         "trainables.moment_memory",

@@ -18,6 +18,7 @@ FAULTS = ("cpu_contention", "network_delay")
 """Fault types; each lives in one channel of its own."""
 
 LENGTH = 32
+STEP_S = 4.0
 CHANNELS = 6
 SHIFT = 8.0
 SPIKE = 20.0
@@ -73,7 +74,8 @@ def make_toy(kind: ToyKind) -> Toy:
         ends=np.arange(1, len(fault) + 1, dtype=np.int64) * LENGTH - 1,
         length=LENGTH,
         columns=tuple(f"service_{number}_latency" for number in range(CHANNELS)),
-        step_s=4.0,
+        step_s=STEP_S,
+        times=np.datetime64("2024-06-07", "ns") + np.arange(len(table)) * np.timedelta64(int(STEP_S), "s"),
         y=(fault > 0).astype(np.int8),
         fault_type=names[fault],
         event=np.where(fault > 0, np.cumsum(fault > 0) - 1, -1).astype(np.int32),

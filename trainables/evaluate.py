@@ -18,7 +18,7 @@ from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import DrawTimeoutError, ProtocolError, is_out_of_memory
 from trainables.held_out import HeldOutScores, checked_scores, held_out_scores, why_not_held_out
 from trainables.metrics import METRICS, compute_metrics
-from trainables.protocol import Detector, FaultClassifier, TrialResources
+from trainables.protocol import Decided, Detector, FaultClassifier, TrialResources
 from trainables.registry import build_detector
 from trainables.thresholds import choose_threshold
 from trainables.trial import (
@@ -138,6 +138,9 @@ def _threshold(
     A selection draw whose objective needs no threshold has none: scoring the reference for it would take a network
     as long as scoring the validation part. Out-of-fold scores cost a few more fits of a detector that saw faults.
     """
+    own = detector.own_threshold if isinstance(detector, Decided) else None
+    if own is not None:
+        return None, own, "as it alarms by itself"
     judged = _judged_on_support(request, settings)
     if request.phase == "select" and not judged and not METRICS[settings.objective].needs_threshold:
         return None, None, "none (the objective needs no threshold)"

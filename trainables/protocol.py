@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from trainables.data.external_scores import ExternalScores
 from trainables.data.windows import LabelledWindows, Windows
 
 Labels = Literal["none", "normal", "all"]
@@ -18,8 +19,11 @@ Scalar = bool | int | float | str | None
 class DetectorConfig(BaseModel):
     """Base of a detector's settings: frozen, bounded, unknown names refused.
 
-    Its fields are the only names that a search space may use for that detector.
+    Its fields are the only names that a search space may use for that detector. Those named in `files` are paths,
+    relative to the sweep file.
     """
+
+    files: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +47,8 @@ class TrialResources:
     weights
         Backbone name as written in the sweep file -> local folder, resolved once by the driver.
         A name that is missing here is resolved by the detector itself.
+    external
+        Scores of other tools, read once by the driver, by the name that `path` of `external` has in a trial.
     """
 
     seed: int = 0
@@ -51,6 +57,7 @@ class TrialResources:
     gpu_memory_gb: float | None = None
     host_memory_gb: float | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
+    external: Mapping[str, ExternalScores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,16 @@ class FaultClassifier(Protocol):
 
     def classify(self, windows: Windows) -> NDArray[np.float64]:
         """Probabilities float64 [N, types], columns in the order of `fault_types`."""
+        ...
+
+
+@runtime_checkable
+class Decided(Protocol):
+    """A detector whose alarms somebody has decided on already, outside of the sweep."""
+
+    @property
+    def own_threshold(self) -> float | None:
+        """Lowest score that alarms; None leaves the choice to the rule of the sweep."""
         ...
 
 

@@ -41,6 +41,7 @@ DETECTORS: Mapping[str, DetectorEntry] = {
     "always_alarm": DetectorEntry("trainables.reference:AlwaysAlarm", "none"),
     "moving_variance": DetectorEntry("trainables.reference:MovingVariance", "none"),
     "pca": DetectorEntry("trainables.reference:PcaReconstruction", "none"),
+    "external": DetectorEntry("trainables.external:External", "none"),
     "isolation_forest": DetectorEntry("trainables.isolation_forest:IsolationForestDetector", "normal"),
     "random_forest": DetectorEntry("trainables.random_forest:RandomForestDetector", "all"),
     "gradient_boosting": DetectorEntry("trainables.gradient_boosting:GradientBoostingDetector", "all"),

@@ -106,7 +106,9 @@ def read_telemetry(path: Path, manifest: Manifest, timezone: str | None = None) 
         reason[row] = _too_short(series, int(row), int(row - starts[row]) + 1, length)
     table = manifest.scaler.apply(series.values, series.segment)
     table.flags.writeable = False
-    windows = Windows(table, np.flatnonzero(whole & has_values), length, series.columns, series.step_s)
+    windows = Windows(
+        table, np.flatnonzero(whole & has_values), length, series.columns, series.step_s, times=series.timestamps
+    )
     return NewTelemetry(series, windows, reason.astype(np.str_), notes)
 
 

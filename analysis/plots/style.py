@@ -50,6 +50,7 @@ _LOOKS = {
     "logistic_regression": _look("#009e73", "cross"),
     "isolation_forest": _look("#8a6fd1", "pentagon"),
     "lstm_ae": _look("#9a7b4f", "hexagon"),
+    "external": _look("#c0453a", "x", "dash"),
     "pca": _look("#6f8f2f", "triangle-left", "dash"),
     "moving_variance": _look("#7d8796", "triangle-right", "dash"),
     "always_alarm": _look("#8d8d8d", "x", "dashdot", 1.5),

@@ -8,6 +8,7 @@ from orchestrator.driver import Driver
 from orchestrator.interrupts import Interrupts
 from orchestrator.plan import Cell
 from orchestrator.resources import Machine, Slots
+from trainables.data.external_scores import ExternalScores
 from trainables.data.series import LabelledSeries
 from trainables.protocol import TrialResources
 from trainables.trial import EvaluationSettings
@@ -29,7 +30,7 @@ class Workplace:
         Seconds after which a draw is ended.
     gpu_memory_gb, host_memory_gb
         Caps of device memory of a trial that has a GPU, and of memory of one that has none.
-    weights
+    weights, external
         See `TrialResources`.
     """
 
@@ -41,6 +42,7 @@ class Workplace:
     gpu_memory_gb: float
     host_memory_gb: float
     weights: Mapping[str, str] = field(default_factory=dict)
+    external: Mapping[str, ExternalScores] = field(default_factory=dict)
 
     def device(self, cell: Cell) -> Device:
         """Return where the trials of a cell run: GPU detectors on a GPU where there is one."""
@@ -54,6 +56,7 @@ class Workplace:
             gpu_memory_gb=self.gpu_memory_gb if device == "cuda" else None,
             host_memory_gb=self.host_memory_gb if device == "cpu" else None,
             weights=self.weights,
+            external=self.external,
         )
 
 

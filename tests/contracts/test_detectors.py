@@ -2,21 +2,38 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from trainables._contract_checks import CHECKS
+from trainables._toy import STEP_S, make_toy
 from trainables.contract import checks_for, run_checks, subject_of
-from trainables.protocol import Scalar
+from trainables.data.external_scores import ExternalScores
+from trainables.protocol import Scalar, TrialResources
 from trainables.registry import detector_entry, detector_names
 
 FAST: Mapping[str, Mapping[str, Scalar]] = {
     "moment_lora": {"max_window_passes": 64},
     "random_forest": {"n_estimators": 30},
     "isolation_forest": {"n_estimators": 50},
+    "external": {"path": "alerts.csv@1", "tolerance_s": 0},
 }
-"""Settings that keep the slow ones quick."""
+"""Settings that keep the slow ones quick, and the file of the one that reads one."""
 
 BROKEN = "tests.fakes.broken_detectors"
+
+
+def alerts() -> ExternalScores:
+    """Alarms during every second fault of the toys, whose faults lie at the same times."""
+    query = make_toy("shift").query
+    ends = query.times[query.ends[query.y == 1]][::2]
+    lasting = np.timedelta64(int(STEP_S), "s")
+    score, lines = np.ones(len(ends)), [f"line {row + 2}" for row in range(len(ends))]
+    return ExternalScores("alerts.csv", ends - lasting, ends, score, alarms=True, place=lines, digest="1")
+
+
+def subject(name):
+    return subject_of(name, FAST.get(name), TrialResources(seed=7, external={"alerts.csv@1": alerts()}))
 
 
 def expected_checks(cls) -> int:
@@ -24,25 +41,25 @@ def expected_checks(cls) -> int:
     by_labels = {"none": 2, "normal": 4, "all": 2}[cls.labels]  # 0 shots and labels honoured; 1 shot and 1 class
     direction = 0 if getattr(cls, "uninformed", False) else 2
     naming = 2 if hasattr(cls, "classify") else 0
-    return 15 + direction + by_labels + naming + hasattr(cls, "channel_errors")
+    unsaved = getattr(cls, "unsaved", False)
+    return 15 + direction + by_labels + naming + hasattr(cls, "channel_errors") - unsaved
 
 
 @pytest.mark.parametrize("name", detector_names())
 def test_a_built_in_detector_passes_every_check(name):
-    subject = subject_of(name, FAST.get(name))
-    results = list(run_checks(subject))
+    results = list(run_checks(subject(name)))
     assert [] == [f"{result.name}: {result.problem}" for result in results if not result.passed]
-    assert expected_checks(subject.cls) == len(results)
-    assert checks_for(subject) == tuple(result.name for result in results)
+    assert expected_checks(subject(name).cls) == len(results)
+    assert checks_for(subject(name)) == tuple(result.name for result in results)
 
 
 @pytest.mark.parametrize("name", detector_names())
 def test_the_registry_says_of_a_detector_what_its_class_says(name):
-    assert detector_entry(name).labels == subject_of(name).cls.labels
+    assert detector_entry(name).labels == subject(name).cls.labels
 
 
 def test_only_the_two_blind_references_are_excused_from_direction():
-    excused = [name for name in detector_names() if "direction_shift" not in checks_for(subject_of(name))]
+    excused = [name for name in detector_names() if "direction_shift" not in checks_for(subject(name))]
     assert ["random", "always_alarm"] == excused
 
 

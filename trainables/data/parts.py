@@ -112,7 +112,7 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
 
     return Parts(
         pool=labelled(cut.pool),
-        reference=Windows(table, cut.reference, data.window, scaler.columns, series.step_s),
+        reference=Windows(table, cut.reference, data.window, scaler.columns, series.step_s, times=series.timestamps),
         validation=labelled(cut.validation),
         test=labelled(cut.test),
         scaler=scaler,
@@ -227,6 +227,7 @@ def _labelled(
         length=length,
         columns=columns,
         step_s=series.step_s,
+        times=series.timestamps,
         y=series.labels[ends],
         fault_type=type_names[event],
         event=event,

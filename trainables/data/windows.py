@@ -1,7 +1,7 @@
 """Windows over one scaled table: what detectors see, without and with labels."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -27,6 +27,8 @@ class Windows:
         C channel names.
     step_s
         Seconds between rows.
+    times : datetime64 [T], optional
+        UTC of each row of the table.
     """
 
     per_window: ClassVar[tuple[str, ...]] = ("ends",)
@@ -36,6 +38,7 @@ class Windows:
     length: int
     columns: tuple[str, ...]
     step_s: float
+    times: NDArray[np.datetime64] | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -86,4 +89,4 @@ class LabelledWindows(Windows):
 
     def unlabelled(self) -> Windows:
         """Return the same windows without anything that tells a fault: the only form `score` accepts."""
-        return Windows(self.table, self.ends, self.length, self.columns, self.step_s)
+        return Windows(self.table, self.ends, self.length, self.columns, self.step_s, times=self.times)

@@ -123,3 +123,10 @@ def test_labels_and_incidents_together_are_refused(load):
 
 def test_a_label_column_without_labels_gives_way_to_incidents(load):
     assert [1, 1] == load("start,end\n1,3\n", table="timestamp,a,label\n1,1,\n2,2,\n").labels.tolist()
+
+
+def test_a_line_that_is_too_long_is_refused_and_blank_lines_do_not_shift_the_count(load):
+    with pytest.raises(DataError, match=r"incidents.csv: cannot be read as CSV"):
+        load("start,end,type\n1700000030,1700000060,cpu,9\n")
+    with pytest.raises(DataError, match=r"line 4: the incident ends at or before its start"):
+        load("start,end\n1700000030,1700000060\n\n1700000100,1700000090\n")

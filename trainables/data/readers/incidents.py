@@ -1,6 +1,8 @@
 """Incidents: a list of when something was wrong, laid over telemetry without labels."""
 
 import re
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainables.data.readers.csv_text import dialect, first_lines
+from trainables.data.readers.files import UNREADABLE
 from trainables.data.readers.labels import UNTYPED
 from trainables.data.readers.timestamps import to_utc
 from trainables.data.series import UNLABELLED
@@ -51,34 +54,76 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
     where = str(path)
     if not path.is_file():
         raise DataError(f"{where}: no such file (data.incidents)")
-    try:
-        separator, _ = dialect(first_lines(path))
-        frame = pd.read_csv(path, dtype="object", keep_default_na=False, sep=separator, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as err:
-        raise DataError(f"{where}: cannot be read as CSV: {err}") from err
-    names = [str(name).strip().lower() for name in frame.columns]
-    frame.columns = pd.Index([_ALIASES.get(name, name) for name in names])
+    frame = read_list(path, _ALIASES)
     if "start" not in frame or not {"end", "duration"} & set(frame.columns):
-        raise DataError(f"{where}: columns start and end (or duration) are needed, found: {', '.join(names)}")
+        found = ", ".join(map(str, frame.columns))
+        raise DataError(f"{where}: columns start and end (or duration) are needed, found: {found}")
     if not len(frame):
         raise DataError(f"{where}: the file lists no incident")
 
-    def line(row: int) -> str:
-        return f"line {row + 2}"
-
-    start = to_utc(_text(frame, "start"), timezone, where, line, "start")
-    end = _ends(frame, start, timezone, where)
+    line = line_of(frame)
+    start = to_utc(text_of(frame, "start"), timezone, where, line, "start")
+    end = ends_of(frame, start, timezone, where, line)
     empty = end <= start
     if empty.any():
         row = int(empty.argmax())
         raise DataError(f"{where}: {line(row)}: the incident ends at or before its start")
     if np.isnat(end).all():
         raise DataError(f"{where}: no incident has an end: fill the column end, or duration")
-    types, services = _text(frame, "type"), _text(frame, "service")
+    types, services = text_of(frame, "type"), text_of(frame, "service")
     return [
         Incident(start[row], end[row], str(types[row]) or UNTYPED, str(services[row]), line(row))
         for row in range(len(frame))
     ]
+
+
+def read_list(path: Path, aliases: Mapping[str, str]) -> pd.DataFrame:
+    """Return a CSV as text, its columns in lower case and by the names that `aliases` gives them.
+
+    Blank lines are left out; `line_of` says which line a row stands in.
+
+    Raises
+    ------
+    DataError
+        Not a CSV file, a line with more values than the header, or two columns of one name.
+    """
+    try:
+        separator, _ = dialect(first_lines(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path,
+                dtype="object",
+                na_filter=False,
+                sep=separator,
+                encoding="utf-8-sig",
+                index_col=False,  # a line that is too long would else shift its values into an index
+                skip_blank_lines=False,  # so that row and line numbers agree
+            )
+    except (*UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning) as err:
+        raise DataError(f"{path}: cannot be read as CSV: {' '.join(str(err).split())}") from err
+    return renamed(frame[(frame != "").any(axis="columns")], path, aliases)
+
+
+def line_of(frame: pd.DataFrame) -> Callable[[int], str]:
+    """Return what names the line of a row of `read_list`."""
+    return lambda row: f"line {frame.index[row] + 2}"
+
+
+def renamed(frame: pd.DataFrame, path: Path, aliases: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame with its columns in lower case and by the names that `aliases` gives them.
+
+    Raises
+    ------
+    DataError
+        Two columns have one name.
+    """
+    lower = [str(name).strip().lower() for name in frame.columns]
+    names = [aliases.get(name, name) for name in lower]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path}: two columns mean {twice}: {', '.join(map(str, frame.columns))}; leave one")
+    return frame.set_axis(pd.Index(names), axis="columns")
 
 
 def lay_over(
@@ -170,22 +215,23 @@ def _step(ordered: NDArray[np.datetime64]) -> np.timedelta64:
     return np.median(np.diff(ordered)) if len(ordered) > 1 else np.timedelta64(0, "ns")
 
 
-def _ends(
-    frame: pd.DataFrame, start: NDArray[np.datetime64], timezone: str | None, where: str
+def ends_of(
+    frame: pd.DataFrame, start: NDArray[np.datetime64], timezone: str | None, where: str, line: Callable[[int], str]
 ) -> NDArray[np.datetime64]:
     """Return the end of each incident, NaT where neither an end nor a duration is given."""
     end = np.full(len(frame), np.datetime64("NaT"), dtype="datetime64[ns]")
-    stamps, durations = _text(frame, "end"), _text(frame, "duration")
+    stamps, durations = text_of(frame, "end"), text_of(frame, "duration")
     given = np.flatnonzero(stamps != "")
     if len(given):
-        end[given] = to_utc(stamps[given], timezone, where, lambda row: f"line {given[row] + 2}", "end")
+        end[given] = to_utc(stamps[given], timezone, where, lambda row: line(int(given[row])), "end")
     lasting = np.flatnonzero((stamps == "") & (durations != ""))
     for row in lasting:
-        end[row] = start[row] + _duration(str(durations[row]), f"{where}: line {row + 2}")
+        end[row] = start[row] + _duration(str(durations[row]), f"{where}: {line(int(row))}")
     return end
 
 
-def _text(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
+def text_of(frame: pd.DataFrame, name: str) -> NDArray[np.object_]:
+    """Return a column as stripped text [T]; blank where the frame does not have it."""
     if name not in frame:
         return np.full(len(frame), "", dtype=object)
     return np.asarray([str(value or "").strip() for value in frame[name]], dtype=object)

@@ -144,7 +144,7 @@ def _read_parquet(path: Path, only: Collection[str] | None) -> FileColumns:
     for position, name in enumerate(features):
         values[:, position] = _numeric(where, name, frame[name])
     text: dict[str, NDArray[np.object_]] = {
-        name: _as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP
+        name: as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP
     }
     stamps, in_utc = _stamps(frame[TIMESTAMP])
     origin = origin_of(pq.read_schema(path).metadata or {})
@@ -203,10 +203,10 @@ def _stamps(column: pd.Series) -> tuple[NDArray[np.generic], bool]:
         return column.to_numpy(dtype=np.int64), False
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan), False
-    return _as_text(column), False
+    return as_text(column), False
 
 
-def _as_text(column: pd.Series) -> NDArray[np.object_]:
+def as_text(column: pd.Series) -> NDArray[np.object_]:
     """Return stripped text [T]; null is blank, whole floats lose their .0 only in labels."""
     present = column.notna().to_numpy()
     values = column.astype("object").to_numpy()

@@ -1,0 +1,93 @@
+"""Files of other tools' alarms and scores: read once on the driver, joined to the telemetry by time."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.detector_spec import DetectorSpec
+from orchestrator.errors import PlanError
+from orchestrator.spec import SweepSpec
+from trainables.data import hold_out
+from trainables.data.external_scores import ExternalScores, read_external, refuse_unmatched
+from trainables.data.parts import cut_windows
+from trainables.data.series import LabelledSeries
+from trainables.errors import TrainablesError
+from trainables.external import ExternalConfig, known_at
+from trainables.registry import detector_config
+from trainables.trial import EvaluationSettings
+
+
+def read_external_files(
+    spec: SweepSpec, series: Mapping[str, LabelledSeries], settings: Mapping[str, EvaluationSettings]
+) -> Mapping[str, ExternalScores]:
+    """Return what the files of `external` detectors say, by the detector's name.
+
+    Parameters
+    ----------
+    spec
+        The checked sweep file.
+    series, settings
+        Telemetry, and how it is cut, by source name.
+
+    Raises
+    ------
+    PlanError
+        A file that cannot be read, entries that match no row of any source, windows without a score; all of them.
+    """
+    found: dict[str, ExternalScores] = {}
+    problems: list[str] = []
+    for name, detector in spec.detectors.items():
+        config = _config(name, detector)
+        if config is None:
+            continue
+        sources = detector.sources or tuple(series)
+        try:
+            said = read_external(Path(config.path), config.timezone)
+            times = np.concatenate([series[source].timestamps for source in sources])
+            refuse_unmatched(said, config.path, times, config.tolerance)
+            for source in sources:
+                known_at(said, config, _scored(series[source], settings[source]))
+        except TrainablesError as err:
+            problems.append(f"detectors.{name}: {err}")
+        else:
+            found[name] = said
+    if problems:
+        raise PlanError("\n".join(problems))
+    return found
+
+
+def external_lines(
+    spec: SweepSpec, series: Mapping[str, LabelledSeries], external: Mapping[str, ExternalScores]
+) -> Iterator[str]:
+    """Yield a line for the plan about each file, and about alarms that no scored window will see."""
+    for name, said in external.items():
+        config = _config(name, spec.detectors[name])
+        if config is None:
+            continue
+        what = "alarms" if said.alarms else "scores"
+        first, last = (np.datetime_as_string(one, unit="s") for one in (said.start.min(), said.end.max()))
+        yield f"{name}: {len(said)} {what} of {said.name}, {first} to {last}, tolerance {config.tolerance_s:g} s"
+        for source in spec.detectors[name].sources or tuple(series):
+            spacing = series[source].step_s * spec.source(source).score_stride
+            length = (said.end - said.start) + config.tolerance
+            short = int((length < np.timedelta64(round(spacing * 1e9), "ns")).sum())
+            if said.alarms and short:
+                yield (
+                    f"note: {name}: {short} alarms are shorter than the {spacing:g} s between scored windows of "
+                    f"{source} and may fall between them; tolerance_s: {spacing:g} counts every one"
+                )
+
+
+def _config(name: str, detector: DetectorSpec) -> ExternalConfig | None:
+    config = detector_config(name, detector.settings, detector.class_path)
+    return config if isinstance(config, ExternalConfig) else None
+
+
+def _scored(series: LabelledSeries, settings: EvaluationSettings) -> NDArray[np.datetime64]:
+    """Return the ends of every window that a detector without labels is asked about, in any fold."""
+    folds = range(len(hold_out.folds(series, settings.data.window, settings.split)))
+    cuts = [cut_windows(series, settings, fold) for fold in folds]
+    ends = np.unique(np.concatenate([part for cut in cuts for part in (cut.reference, cut.test)]))
+    return np.asarray(series.timestamps[ends])
