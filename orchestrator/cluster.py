@@ -17,6 +17,7 @@ from orchestrator.errors import PlanError
 from orchestrator.interrupts import Interrupts
 from orchestrator.plan import SweepPlan
 from orchestrator.resources import Slots, gpu_fraction
+from orchestrator.variables import environment, thread_variables
 
 logger = logging.getLogger(__name__)
 
@@ -27,25 +28,6 @@ REMIND_S = 30.0
 
 LEAST_STORE_MB = 256
 """Object store beside the data: results on their way to the driver."""
-
-
-@contextmanager
-def environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables within the block (None: take away), for this process and those it starts there."""
-    before = {name: os.environ.get(name) for name in values}
-    _put(values)
-    try:
-        yield
-    finally:
-        _put(before)
-
-
-def _put(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 @contextmanager
@@ -64,7 +46,7 @@ def connected(
         Ray does not start, no cluster answers at the address, or it has no CPU for a trial.
     """
     level = logging.INFO if verbose else logging.CRITICAL
-    threads = _thread_variables(workplace.slots.threads)
+    threads = thread_variables(workplace.slots.threads)
     try:
         if address is None:
             _start_here(workplace, threads, verbose=verbose)
@@ -172,11 +154,6 @@ def _shipped(plan: SweepPlan) -> list[Path]:
             places = [Path(place) for place in getattr(top, "__path__", [])] or [Path(str(top.__file__))]
             paths += [place for place in places if place not in paths]
     return paths
-
-
-def _thread_variables(threads: int) -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))
 
 
 def _python_path() -> str:

@@ -1,4 +1,8 @@
-"""What a sweep will cost before it starts: rough seconds and bytes, with the measurements they rest on."""
+"""What a sweep will cost before it starts: seconds and bytes, and what they rest on.
+
+Seconds of a draw are rough constants measured on another machine (`constant_costs`), or measured here by
+`orchestrator.probe`; this module adds them up.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,13 +52,33 @@ REPORT_BYTES = 12_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class CellCost:
+    """Seconds of a selection draw and of a report draw, and of what a cell computes once for all its draws."""
+
+    select: float
+    report: float
+    once: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Costs by name of the cell, or why there are none; and what they rest on."""
+
+    cells: Mapping[str, CellCost]
+    basis: str
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """Rough cost of a sweep.
+    """Cost of a sweep.
 
     Attributes
     ----------
     seconds
         Wall clock with these slots; None where a backbone was never measured or a GPU does the work.
+    gpu_hours
+        Hours that the cards are held, all together; 0 without cards, None where the seconds are.
     disk_bytes
         Run folder, report included.
     basis
@@ -62,40 +86,67 @@ class Estimate:
     """
 
     seconds: float | None
+    gpu_hours: float | None
     disk_bytes: int
     basis: str
 
 
-def estimate(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots) -> Estimate:
-    """Return the rough cost of a plan on these slots."""
-    disk = REPORT_BYTES + plan.rows * ROW_BYTES
-    busy = 0.0
+def estimate(
+    plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots, costs: Costs | None = None
+) -> Estimate:
+    """Return the cost of a plan on these slots; without `costs` by the constants of this module."""
+    costs = constant_costs(plan, series, slots) if costs is None else costs
+    disk = _disk_bytes(plan, series)
+    if costs.unknown:
+        return Estimate(None, None, disk, f"none: {costs.unknown}")
+    seconds = sweep_seconds(plan, costs, slots)
+    return Estimate(seconds, slots.cards * seconds / 3600, disk, costs.basis)
+
+
+def sweep_seconds(plan: SweepPlan, costs: Costs, slots: Slots) -> float:
+    """Return the wall clock of a plan: its slots busy to the end, of all kinds or of the kind that has most to do."""
+    busy = {True: 0.0, False: 0.0}
     for cell in plan.cells:
-        disk += WINNER_BYTES
-        data = plan.settings[cell.source].data
-        channels = series[cell.source].values.shape[1]
-        test = _count(data, "test", len(series[cell.source]))
-        disk += len(cell.report_draws) * (SCORE_BYTES[0] + SCORE_BYTES[1] * test)
-        size = data.window / 32 * channels / 88
-        validation = _count(data, "validation", len(series[cell.source]))
-        reference = _count(data, "reference", len(series[cell.source]))
-        if cell.kind in {"moment_zero_shot", "moment_linear_probe"}:
-            busy += size * (cell.shots + reference + validation + test) * SCORE_S
-        fits = FITS if cell.labels == "all" else 1
-        busy += plan.selection_rows(cell) * _draw_seconds(cell, size, reference + validation, fits=1)
-        busy += len(cell.report_draws) * _draw_seconds(cell, size, reference + test, fits=fits)
+        cost = costs.cells[cell.name]
+        seconds = plan.selection_rows(cell) * cost.select + len(cell.report_draws) * cost.report + cost.once
+        busy[cell.gpu and slots.gpu > 0] += seconds
+    on_cards = busy[True] / slots.gpu if slots.gpu else 0.0
+    return START_S + max(on_cards, sum(busy.values()) / slots.concurrent) + REPORT_S
+
+
+def constant_costs(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots) -> Costs:
+    """Return rough costs from the constants of this module: nothing is measured."""
     unmeasured = sorted({str(cell.settings["backbone"]) for cell in plan.cells if _is_unmeasured(cell)})
     if unmeasured:
-        return Estimate(None, disk, f"none: backbone {', '.join(unmeasured)} was not measured here")
+        return Costs({}, "", f"backbone {', '.join(unmeasured)} was not measured here; --probe does")
     if slots.gpu and any(cell.gpu for cell in plan.cells):
-        return Estimate(None, disk, "none: GPU detectors were not measured on this card")
-    seconds = START_S + busy / slots.concurrent + REPORT_S
-    return Estimate(
-        seconds,
-        disk,
-        "bundled backbone at 28 ms a training and 10 ms a scored window (32 steps x 88 channels, one CPU thread), "
-        "other detectors a fixed time a fit",
+        return Costs({}, "", "GPU detectors were not measured on this card; --probe does")
+    return Costs(
+        {cell.name: _constant_cost(plan, cell, series[cell.source]) for cell in plan.cells},
+        "constants: bundled backbone at 28 ms a training and 10 ms a scored window (32 steps x 88 channels, one CPU "
+        "thread), other detectors a fixed time a fit; --probe measures here",
     )
+
+
+def _constant_cost(plan: SweepPlan, cell: Cell, series: LabelledSeries) -> CellCost:
+    data = plan.settings[cell.source].data
+    size = data.window / 32 * series.values.shape[1] / 88
+    reference, validation, test = (windows_of(data, part, len(series)) for part in ("reference", "validation", "test"))
+    frozen = cell.kind in {"moment_zero_shot", "moment_linear_probe"}
+    fits = FITS if cell.labels == "all" else 1
+    return CellCost(
+        select=_draw_seconds(cell, size, validation, fits=1),
+        report=_draw_seconds(cell, size, reference + test, fits=fits),
+        once=size * (cell.shots + reference + validation + test) * SCORE_S if frozen else 0.0,
+    )
+
+
+def _disk_bytes(plan: SweepPlan, series: Mapping[str, LabelledSeries]) -> int:
+    total = REPORT_BYTES + plan.rows * ROW_BYTES
+    for cell in plan.cells:
+        test = windows_of(plan.settings[cell.source].data, "test", len(series[cell.source]))
+        total += WINNER_BYTES + len(cell.report_draws) * (SCORE_BYTES[0] + SCORE_BYTES[1] * test)
+    return total
 
 
 def _is_unmeasured(cell: Cell) -> bool:
@@ -113,8 +164,8 @@ def _draw_seconds(cell: Cell, size: float, scored: int, *, fits: int) -> float:
     return fits * FIT_S.get(cell.kind, OWN_S)
 
 
-def _count(data: DataSettings, part: str, rows: int) -> int:
-    """Windows of a part: its cap, or a quarter of all rows at the scoring stride."""
+def windows_of(data: DataSettings, part: str, rows: int) -> int:
+    """Return the windows of a part: its cap, or a quarter of all rows at the scoring stride."""
     cap: int | None = getattr(data.max_score_windows, part)
     available = rows // (4 * data.score_stride)
     return available if cap is None else min(cap, available)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cell_search import startup_candidates
-from orchestrator.estimate import Estimate, estimate
+from orchestrator.estimate import Costs, Estimate, estimate
 from orchestrator.external import external_lines
 from orchestrator.memory_plan import memory_lines, weights_lines
 from orchestrator.plan import SweepPlan
@@ -22,17 +22,28 @@ REFERENCE_DETECTORS = ("random", "always_alarm", "moving_variance", "pca")
 
 
 def print_plan(
-    plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, slots: Slots, console: Console
+    plan: SweepPlan,
+    series: Mapping[str, LabelledSeries],
+    machine: Machine,
+    slots: Slots,
+    console: Console,
+    costs: Costs | None = None,
 ) -> None:
     """Print the plan of a sweep; see `plan_lines` for what it refuses."""
-    lines = plan_lines(plan, series, machine, slots)
+    lines = plan_lines(plan, series, machine, slots, costs)
     console.print(_cells(plan))
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, slots: Slots) -> list[str]:
-    """Return everything beside the table of cells, one statement a line.
+def plan_lines(
+    plan: SweepPlan,
+    series: Mapping[str, LabelledSeries],
+    machine: Machine,
+    slots: Slots,
+    costs: Costs | None = None,
+) -> list[str]:
+    """Return everything beside the table of cells, one statement a line; `costs` as the probe measured them.
 
     Raises
     ------
@@ -42,7 +53,7 @@ def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
         Weights that are here are not usable.
     """
     spec = plan.spec
-    cost = estimate(plan, series, slots)
+    cost = estimate(plan, series, slots, costs)
     lines = []
     for source in spec.sources:
         lines.append(_source_line(series[source.source_name]))
@@ -55,13 +66,10 @@ def plan_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: M
         *memory_lines(plan, series, slots),
         *weights_lines(plan),
         f"disk: about {cost.disk_bytes / 1e6:.0f} MB",
-        _time_line(cost),
+        *_time_lines(cost, spec.resources.price_per_gpu_hour),
         _search_line(plan),
         _racing_line(plan),
     ]
-    if spec.resources.price_per_gpu_hour is not None and machine.gpus:
-        price = spec.resources.price_per_gpu_hour * len(machine.gpus)
-        lines.append(f"price: {price:.2f} an hour for {len(machine.gpus)} GPUs")
     if not set(REFERENCE_DETECTORS) & set(spec.detectors):
         lines.append(f"note: no reference row to beat; add one of {', '.join(REFERENCE_DETECTORS)}")
     return lines
@@ -119,10 +127,19 @@ def _slot_line(machine: Machine, slots: Slots, plan: SweepPlan) -> str:
     )
 
 
-def _time_line(cost: Estimate) -> str:
-    if cost.seconds is None:
-        return f"time: no estimate ({cost.basis.removeprefix('none: ')})"
-    return f"time: roughly {max(cost.seconds / 60, 0.5):.0f} min (basis: {cost.basis})"
+def _time_lines(cost: Estimate, price: float | None) -> list[str]:
+    """Say hours, hours of cards and money, and what they rest on."""
+    if cost.seconds is None or cost.gpu_hours is None:
+        return [f"time: no estimate ({cost.basis.removeprefix('none: ')})"]
+    minutes = max(cost.seconds / 60, 0.5)
+    time = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+    lines = [f"time: roughly {time} (basis: {cost.basis})"]
+    if cost.gpu_hours:
+        money = "" if price is None else f", {price * cost.gpu_hours:.2f} at {price:g} an hour"
+        lines.append(f"GPU hours: roughly {cost.gpu_hours:.2g}{money}")
+    elif price is not None:
+        lines.append("GPU hours: none, no GPU is used; price_per_gpu_hour says nothing here")
+    return lines
 
 
 def _search_line(plan: SweepPlan) -> str:

@@ -53,6 +53,8 @@ class Slots:
         What Ray is asked for, rounded down so that k of them fit; 0.0 without a GPU.
     threads
         CPUs of a trial.
+    cards
+        GPUs that hold trials.
     """
 
     concurrent: int
@@ -60,6 +62,7 @@ class Slots:
     trials_per_gpu: int
     gpu_fraction: float
     threads: int
+    cards: int = 0
 
     def request(self, *, gpu: bool) -> dict[str, float]:
         """Return what one trial asks Ray for."""
@@ -116,7 +119,9 @@ def plan_slots(machine: Machine, resources: ResourceSettings) -> Slots:
             f"{largest.name} with {largest.total_gb:.1f} GB. Lower it, or hide the GPUs with CUDA_VISIBLE_DEVICES="
         )
     share = min(fitting, default=0)
-    return Slots(concurrent, min(share * len(fitting), concurrent), share, gpu_fraction(share), resources.threads)
+    return Slots(
+        concurrent, min(share * len(fitting), concurrent), share, gpu_fraction(share), resources.threads, len(fitting)
+    )
 
 
 def local_machine() -> Machine:

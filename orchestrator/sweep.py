@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +20,16 @@ import typer
 from rich.console import Console
 
 from orchestrator.errors import OrchestratorError, RunFolderError, SpecError
+from orchestrator.estimate import constant_costs
 from orchestrator.memory_plan import plan_memory
 from orchestrator.new_run import made, new_run
 from orchestrator.options import Backend, RunOptions
 from orchestrator.plan import make_plan
 from orchestrator.plan_view import print_plan
+from orchestrator.probe import probe as measured_costs
 from orchestrator.resources import local_machine, plan_slots
 from orchestrator.spec import SweepSpec, load_spec
+from orchestrator.time_budget import fitted, seconds_of
 from trainables.data import LabelledSeries, load_source
 from trainables.errors import TrainablesError
 
@@ -45,6 +49,12 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, print the plan, start nothing.")
     ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time a few steps of each cell here; the plan then rests on that.")
+    ] = False,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Cut candidates and draws to fit 15m, 2h or 1h30m; says what.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Run what this run folder lacks.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: failed draws again.")] = False,
     extend: Annotated[int, typer.Option(min=0, help="With --resume: N more candidates a searched cell.")] = 0,
@@ -61,10 +71,14 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
     _configure_logging(logging.DEBUG if verbose else logging.WARNING)
     options = RunOptions(backend, address, quiet, verbose, resume is not None, retry_failed, extend, force)
     try:
-        _refuse_combinations(options, spec=spec, output=output, overrides=overrides)
+        _refuse_combinations(
+            options, spec=spec, output=output, overrides=overrides, probe=probe, time_budget=time_budget
+        )
+        budget_s = None if time_budget is None else seconds_of(time_budget)
         checked = load_spec(_spec_path(spec, resume), overrides=overrides or [], data=data)
         run_dir = resume or new_run(checked.name, output)
-        code = _run(_extended(checked, extend), run_dir, options, console, dry_run=dry_run)
+        forecast = Forecast(probe, budget_s)
+        code = _run(_extended(checked, extend), run_dir, options, console, forecast, dry_run=dry_run)
     except (OrchestratorError, TrainablesError) as err:
         sys.stderr.write(f"{err}\n")
         raise typer.Exit(2) from err
@@ -73,7 +87,17 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
     raise typer.Exit(code)
 
 
-def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, *, dry_run: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How the time of a sweep is known, and what it must not exceed."""
+
+    probe: bool
+    budget_s: float | None
+
+
+def _run(
+    spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, forecast: Forecast, *, dry_run: bool
+) -> int:
     on_gpu = {name: detector.gpu for name, detector in spec.detectors.items()}
     environment.check(environment.needed(on_gpu, backend=options.backend, tracking=spec.tracking.wandb.mode))
     series = _load(spec)
@@ -81,8 +105,14 @@ def _run(spec: SweepSpec, run_dir: Path, options: RunOptions, console: Console, 
     machine = local_machine()
     slots = plan_slots(machine, spec.resources)
     plan_memory(plan, series, on_gpu=slots.gpu > 0)  # refuses what cannot fit, also when no plan is printed
+    costs = measured_costs(plan, series, slots) if forecast.probe else constant_costs(plan, series, slots)
+    cuts: list[str] = []
+    if forecast.budget_s is not None:
+        plan, cuts = fitted(plan, costs, slots, forecast.budget_s)
     if dry_run or not options.quiet:
-        print_plan(plan, series, machine, slots, console)
+        print_plan(plan, series, machine, slots, console, costs)
+    for line in cuts:
+        console.print(line, soft_wrap=True, highlight=False)
     if dry_run and not options.resume:
         return 0
     from orchestrator.engine import resume_lines, run  # noqa: PLC0415  (a new dry run needs no engine)
@@ -110,6 +140,7 @@ def _refuse_combinations(options: RunOptions, **only_new: object) -> None:
     if options.resume:
         wrong = [name for name, value in only_new.items() if value]
         names = {"spec": "SPEC", "output": "--output", "overrides": "--set"}
+        names |= {"probe": "--probe", "time_budget": "--time-budget"}
         if wrong:
             raise SpecError([f"--resume continues a run as it was planned; leave out {names[wrong[0]]}"])
         return

@@ -94,6 +94,7 @@ MAY_USE = {
         "trainables.metrics",
         "trainables.moment_memory",
         "trainables.paths",
+        "trainables.probe",
         "trainables.protocol",
         "trainables.registry",
         "trainables.settings",

@@ -4,14 +4,15 @@ Detectors call this; nothing inherits from it. Nothing here changes global state
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from trainables import stopwatch
 from trainables._memory import MicroBatches
 from trainables.errors import NonFiniteError, UntrainedError
 from trainables.memory import gpu_cap
@@ -157,30 +158,51 @@ def train(
     optimiser = torch.optim.AdamW(
         list(parameters.values()), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
-    batches = torch.split(example_order(count, schedule.passes, seed), schedule.batch)
+    batches: Sequence[Tensor] = torch.split(example_order(count, schedule.passes, seed), schedule.batch)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, len(batches)))
     waiting = set(parameters)
     memory = MicroBatches(schedule.micro_batch) if micro_batches is None else micro_batches
+    watch = stopwatch.current()
+    if watch is not None:
+        batches, stopping = _watch(watch, batches, schedule, stopping)
     best = None if stopping is None else _Best(parameters, stopping)
     for step, batch in enumerate(batches):
-        optimiser.zero_grad(set_to_none=True)
-        where = f"at step {step + 1} of {len(batches)}"
-        total = memory.accumulate(losses, batch, parameters.values())
-        if penalty is not None:
-            extra = penalty()
-            extra.backward()  # type: ignore[no-untyped-call]
-            total += extra.item()
-        if not math.isfinite(total):
-            raise NonFiniteError(f"loss is {total} {where}")
-        waiting = _still_without_gradient(parameters, waiting, step, late)
-        norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), schedule.clip).item()
-        if not math.isfinite(norm):
-            raise NonFiniteError(f"the gradient's norm is {norm} {where}")
-        optimiser.step()
-        rate.step()
+        with nullcontext() if watch is None else watch.timed(watch.steps):
+            optimiser.zero_grad(set_to_none=True)
+            where = f"at step {step + 1} of {len(batches)}"
+            total = memory.accumulate(losses, batch, parameters.values())
+            if penalty is not None:
+                extra = penalty()
+                extra.backward()  # type: ignore[no-untyped-call]
+                total += extra.item()
+            if not math.isfinite(total):
+                raise NonFiniteError(f"loss is {total} {where}")
+            waiting = _still_without_gradient(parameters, waiting, step, late)
+            norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), schedule.clip).item()
+            if not math.isfinite(norm):
+                raise NonFiniteError(f"the gradient's norm is {norm} {where}")
+            optimiser.step()
+            rate.step()
         if best is not None and best.ends(step + 1, last=step + 1 == len(batches)):
             break
     return len(batches) if best is None else best.restore()
+
+
+def _watch(
+    watch: stopwatch.Stopwatch, batches: Sequence[Tensor], schedule: Schedule, stopping: EarlyStopping | None
+) -> tuple[Sequence[Tensor], EarlyStopping | None]:
+    """Tell a stopwatch what the schedule is; return as many batches as it wants to see, and stopping with its looks."""
+    watch.passes, watch.batch = schedule.passes, schedule.batch
+    if stopping is None:
+        return batches[: watch.most_steps], None
+    watch.most_looks = 1 + -(-len(batches) // stopping.every)
+    loss = stopping.loss
+
+    def look() -> float:
+        with watch.timed(watch.looks):
+            return loss()
+
+    return batches[: watch.most_steps], replace(stopping, loss=look)
 
 
 class _Best:

@@ -21,11 +21,12 @@ from ray.tune.search import Searcher
 
 from orchestrator.assignments import Assignment
 from orchestrator.backends.base import Workplace
-from orchestrator.cluster import connected, environment
+from orchestrator.cluster import connected
 from orchestrator.driver import Driver
 from orchestrator.errors import OrchestratorError
 from orchestrator.interrupts import Interrupts
 from orchestrator.plan import Cell
+from orchestrator.variables import environment
 from trainables.trial import Status
 from trainables.tune_trainable import DRAW, OUTCOME, DrawTrainable, pack
 from trainables.watchdog import GRACE_S
