@@ -69,7 +69,13 @@ IMPORTS = all_imports()
 
 MAY_USE = {
     # Data knows the vocabulary of trials and settings, and nothing of detectors, metrics or sweeps.
-    "trainables/data/*": ("trainables.data", "trainables.errors", "trainables.settings", "trainables.trial"),
+    "trainables/data/*": (
+        "trainables.data",
+        "trainables.errors",
+        "trainables.paths",
+        "trainables.settings",
+        "trainables.trial",
+    ),
     "trainables/*": ("trainables",),
     # The sweep uses the public names, the contracts and the metrics of trainables; no detector by name.
     "orchestrator/backends/*": (

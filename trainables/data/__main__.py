@@ -3,6 +3,7 @@
 import typer
 
 from trainables.data import convert
+from trainables.data.download import command as download
 from trainables.data.inspection import command as inspection
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None)
@@ -14,6 +15,7 @@ def data() -> None:
 
 
 app.command("convert", help=convert.HELP)(convert.convert)
+app.command("fetch")(download.fetch)
 app.command("inspect")(inspection.inspect)
 
 if __name__ == "__main__":

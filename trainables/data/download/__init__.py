@@ -1,0 +1,1 @@
+"""Public data sets from where they are published: catalogue, download, unpacking, command."""
