@@ -16,7 +16,7 @@ from orchestrator.backends.base import Workplace
 from orchestrator.errors import PlanError
 from orchestrator.interrupts import Interrupts
 from orchestrator.plan import SweepPlan
-from orchestrator.resources import Slots, gpu_fraction
+from orchestrator.resources import Slots, card_variables, gpu_fraction
 from orchestrator.variables import environment, thread_variables
 
 logger = logging.getLogger(__name__)
@@ -77,12 +77,13 @@ def _start_here(workplace: Workplace, threads: Mapping[str, str], *, verbose: bo
     PlanError
         It did not come up: Ray gives its own processes 30 s, which a machine with too much to do does not keep.
     """
-    with environment({**threads, "PYTHONPATH": _python_path(), **_QUIET, **_DRIVER_ONLY}):
+    cards = card_variables(workplace.slots)
+    with environment({**threads, **cards, "PYTHONPATH": _python_path(), **_QUIET, **_DRIVER_ONLY}):
         try:
             ray.init(
                 address="local",  # never somebody else's Ray that happens to run here
                 num_cpus=workplace.machine.cpus,
-                num_gpus=len(workplace.machine.gpus),
+                num_gpus=workplace.slots.cards,
                 object_store_memory=_store_bytes(workplace),
                 include_dashboard=False,
                 log_to_driver=verbose,

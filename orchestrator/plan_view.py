@@ -63,6 +63,7 @@ def plan_lines(
     lines += [
         f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
         _slot_line(machine, slots, plan),
+        *(f"GPU without trials: {note}" for note in slots.notes),
         *memory_lines(plan, series, slots),
         *weights_lines(plan),
         f"disk: about {cost.disk_bytes / 1e6:.0f} MB",

@@ -17,7 +17,7 @@ import numpy as np
 from orchestrator.errors import PlanError
 from orchestrator.estimate import FITS, SPENT, CellCost, Costs, windows_of
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
-from orchestrator.resources import Slots
+from orchestrator.resources import Slots, card_variables
 from orchestrator.variables import environment, thread_variables
 from orchestrator.weights import resolve_weights, worker_folders
 from trainables.data.series import LabelledSeries
@@ -62,7 +62,7 @@ def probe(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots) -
     on_card = replace(on_cpu, device="cuda", host_memory_gb=None, gpu_memory_gb=resources.gpu_memory_gb)
     jobs = _jobs(plan, slots)
     with TemporaryDirectory(prefix="sweep-probe-") as cache:
-        variables = {**thread_variables(slots.threads), "FEWSHOT_CACHE": cache}
+        variables = {**thread_variables(slots.threads), **card_variables(slots), "FEWSHOT_CACHE": cache}
         with environment(variables):
             found: dict[str, Measured] = {}
             for on_gpu in (True, False):

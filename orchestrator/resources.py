@@ -22,11 +22,12 @@ NOMINAL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One card: sizes in GB."""
+    """One card: sizes in GB; `id` as CUDA_VISIBLE_DEVICES takes it."""
 
     name: str
     total_gb: float
     free_gb: float
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Slots:
     concurrent
         All trials together: one needs `threads` CPUs, with a GPU or without.
     gpu
-        Trials that hold a share of a GPU; 0 where there is none, then GPU detectors run on the CPU.
+        Trials that hold a share of a GPU; 0 where there is none, then GPU detectors run on the CPU. One CPU slot
+        is left for detectors that need no GPU, where there are two.
     trials_per_gpu
         k, trials that share a card; 0 without a GPU.
     gpu_fraction
@@ -55,6 +57,12 @@ class Slots:
         CPUs of a trial.
     cards
         GPUs that hold trials.
+    roomy
+        True if each of them has room for a trial of twice the cap, for a second attempt after it ran out of memory.
+    visible
+        Ids of the cards that hold trials, where others of this machine must not: CUDA_VISIBLE_DEVICES.
+    notes
+        Which cards hold no trial, and why.
     """
 
     concurrent: int
@@ -63,17 +71,23 @@ class Slots:
     gpu_fraction: float
     threads: int
     cards: int = 0
+    roomy: bool = False
+    visible: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def request(self, *, gpu: bool) -> dict[str, float]:
-        """Return what one trial asks Ray for."""
-        wants_gpu = gpu and self.gpu > 0
-        return {"CPU": float(self.threads), **({"GPU": self.gpu_fraction} if wants_gpu else {})}
+    def request(self, *, gpu: bool, large: bool = False) -> dict[str, float]:
+        """Return what one trial asks Ray for; a `large` one takes the room of two."""
+        if gpu and self.gpu:
+            share = min(1.0, 2 * self.gpu_fraction) if large else self.gpu_fraction
+            return {"CPU": float(self.threads), "GPU": share}
+        return {"CPU": float(self.threads * (2 if large else 1))}
 
 
 def trials_per_gpu(gpu: Gpu, cap_gb: float, wanted: int | str) -> int:
-    """Return how many trials of `cap_gb` share a card; 0 if the card is smaller than the cap.
+    """Return how many trials of `cap_gb` share a card; 0 if it is smaller than the cap, or others fill it.
 
-    `auto` packs floor((free - reserve) / cap), at least 1 on a card that meets the cap.
+    `auto` packs floor((free - reserve) / cap), at least 1 on a card that meets the cap. A number is what is wanted
+    of an empty card: of one that others use, as many as what is free holds.
 
     Raises
     ------
@@ -82,14 +96,25 @@ def trials_per_gpu(gpu: Gpu, cap_gb: float, wanted: int | str) -> int:
     """
     if gpu.total_gb < NOMINAL * cap_gb:
         return 0
-    if isinstance(wanted, int):
-        if wanted * cap_gb * NOMINAL > gpu.total_gb:
-            raise PlanError(
-                f"resources.trials_per_gpu: {wanted} trials of {cap_gb:g} GB do not fit {gpu.name} "
-                f"with {gpu.total_gb:.1f} GB; use auto, fewer trials or a smaller gpu_memory_gb"
-            )
-        return wanted
-    return max(1, math.floor((gpu.free_gb - RESERVE_GB) / cap_gb))
+    if isinstance(wanted, int) and wanted * cap_gb * NOMINAL > gpu.total_gb:
+        raise PlanError(
+            f"resources.trials_per_gpu: {wanted} trials of {cap_gb:g} GB do not fit {gpu.name} "
+            f"with {gpu.total_gb:.1f} GB; use auto, fewer trials or a smaller gpu_memory_gb"
+        )
+    fits = math.floor(gpu.free_gb / (NOMINAL * cap_gb))
+    if fits < 1:
+        return 0
+    return min(wanted, fits) if isinstance(wanted, int) else max(1, math.floor((gpu.free_gb - RESERVE_GB) / cap_gb))
+
+
+def gpu_note(gpu: Gpu, cap_gb: float) -> str:
+    """Say why a card holds no trial."""
+    if gpu.total_gb < NOMINAL * cap_gb:
+        return f"{gpu.name} with {gpu.total_gb:.1f} GB is smaller than the cap of {cap_gb:g} GB and gets no trial"
+    return (
+        f"{gpu.name} {gpu.id}".rstrip() + f" has {gpu.free_gb:.1f} of {gpu.total_gb:.1f} GB free, below the cap of "
+        f"{cap_gb:g} GB: another program holds the rest, and it gets no trial"
+    )
 
 
 def gpu_fraction(trials: int) -> float:
@@ -98,30 +123,44 @@ def gpu_fraction(trials: int) -> float:
 
 
 def plan_slots(machine: Machine, resources: ResourceSettings) -> Slots:
-    """Return the slots of a machine; all cards share trials alike, as the smallest of them can.
+    """Return the slots of a machine; all cards share trials alike, as the fullest of them can.
 
     Raises
     ------
     PlanError
-        More threads than CPUs, cards that are all smaller than the cap, or trials that do not fit.
+        More threads than CPUs, cards that are all smaller than the cap or full, or trials that do not fit.
     """
     concurrent = machine.cpus // resources.threads
     if concurrent < 1:
         raise PlanError(
             f"resources.threads: a trial of {resources.threads} threads needs more than {machine.cpus} CPUs"
         )
-    shares = [trials_per_gpu(gpu, resources.gpu_memory_gb, resources.trials_per_gpu) for gpu in machine.gpus]
-    fitting = [share for share in shares if share]
-    if shares and not fitting:
-        largest = max(machine.gpus, key=lambda gpu: gpu.total_gb)
+    cap = resources.gpu_memory_gb
+    shares = [trials_per_gpu(gpu, cap, resources.trials_per_gpu) for gpu in machine.gpus]
+    notes = tuple(gpu_note(gpu, cap) for gpu, share in zip(machine.gpus, shares, strict=True) if not share)
+    fitting = [gpu for gpu, share in zip(machine.gpus, shares, strict=True) if share]
+    if machine.gpus and not fitting:
         raise PlanError(
-            f"resources.gpu_memory_gb: no GPU here holds a trial of {resources.gpu_memory_gb:g} GB; the largest is "
-            f"{largest.name} with {largest.total_gb:.1f} GB. Lower it, or hide the GPUs with CUDA_VISIBLE_DEVICES="
+            f"resources.gpu_memory_gb: no GPU here holds a trial of {cap:g} GB: {'; '.join(notes)}. "
+            "Lower it, or hide the GPUs with CUDA_VISIBLE_DEVICES="
         )
-    share = min(fitting, default=0)
+    share = min((share for share in shares if share), default=0)
     return Slots(
-        concurrent, min(share * len(fitting), concurrent), share, gpu_fraction(share), resources.threads, len(fitting)
+        concurrent,
+        min(share * len(fitting), max(1, concurrent - 1)),
+        share,
+        gpu_fraction(share),
+        resources.threads,
+        cards=len(fitting),
+        roomy=bool(fitting) and all(gpu.free_gb >= 2 * NOMINAL * cap for gpu in fitting),
+        visible=tuple(gpu.id for gpu in fitting) if notes else (),
+        notes=notes,
     )
+
+
+def card_variables(slots: Slots) -> dict[str, str]:
+    """Return what hides the cards that hold no trial from processes that we start on this machine."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(slots.visible)} if slots.visible else {}
 
 
 def local_machine() -> Machine:
@@ -152,5 +191,5 @@ def parse_gpus(listing: str, visible: str | None = None) -> tuple[Gpu, ...]:
             continue  # a card that reports no memory (MIG parent, error text) cannot be planned for
         index, uuid, name, total, free = cells
         if wanted is None or index in wanted or uuid in wanted:
-            gpus.append(Gpu(name, int(total) / 1024, int(free) / 1024))
+            gpus.append(Gpu(name, int(total) / 1024, int(free) / 1024, uuid))
     return tuple(gpus)

@@ -139,7 +139,7 @@ def view(plan, series) -> str:
         ([], "2 trials at once (2 CPUs, 1 a trial); no GPU"),
         ([], "note: no reference row to beat"),
         ([], "time: roughly"),
-        ([], "basis: bundled backbone at 28 ms"),
+        ([], "basis: constants: bundled backbone at 28 ms"),
     ],
 )
 def test_the_plan_says(spec, series, overrides: list[str], line: str):
