@@ -117,9 +117,9 @@ def _cell_memory(plan: SweepPlan, cell: Cell, name: str, series: LabelledSeries,
     return CellMemory(cell, name, max(passes, key=_weight), trains=moment_memory.trains(kind))
 
 
-def _weight(passes: Passes) -> tuple[bool, int, float]:
-    """Order by how much a configuration asks for: checkpointing, then few windows at once, then GB."""
-    return passes.checkpointing, -passes.micro_batch, passes.gb
+def _weight(passes: Passes) -> tuple[bool, bool, int, float]:
+    """Order by how much a configuration asks for: checkpointing, channels in slices, few windows at once, then GB."""
+    return passes.checkpointing, passes.channels is not None, -passes.micro_batch, passes.gb
 
 
 def _configurations(cell: Cell, backbone: str) -> Iterator[dict[str, Scalar]]:
@@ -152,6 +152,8 @@ def _lines(cells: Sequence[CellMemory], where: str) -> list[str]:
     for (detector, backbone, trains, passes), shots in grouped.items():
         listed = ", ".join(f"{count:,}" for count in sorted(set(shots)))
         windows = f"{passes.micro_batch} window{'s' if passes.micro_batch > 1 else ''} at once"
+        if passes.channels is not None:
+            windows = f"1 window at once, {passes.channels:,} of its channels at a time"
         how = (", with checkpointing" if passes.checkpointing else ", no checkpointing") if trains else ""
         what = "trains" if trains else "scores"
         lines.append(

@@ -33,8 +33,9 @@ COLUMNS = (
     "validation_labels", "validation_events", "test_windows", "test_events", "prevalence", "pool_share",
     "held_out", "exposure",
     "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
-    "micro_batch", "checkpointing", "memory_halvings", "trainable_parameters", "effective_scale", "training_steps",
-    "cache_saved_seconds", "device", "dtype", "kept_channels", "simulated", "fingerprint", "schema_version",
+    "micro_batch", "checkpointing", "channels_at_once", "memory_halvings", "trainable_parameters", "effective_scale",
+    "training_steps", "cache_saved_seconds", "device", "dtype", "kept_channels", "simulated", "fingerprint",
+    "schema_version",
 )  # fmt: skip
 """Fixed columns, in order; metrics follow under their own names, then `param.<name>`, sorted."""
 

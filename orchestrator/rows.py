@@ -60,7 +60,7 @@ def make_row(
 
 _OUTCOME_COLUMNS = (
     "status", "reason", "threshold", "threshold_rule", "fit_seconds", "threshold_seconds", "score_seconds",
-    "peak_host_mb", "peak_device_mb", "micro_batch", "checkpointing", "memory_halvings",
+    "peak_host_mb", "peak_device_mb", "micro_batch", "checkpointing", "channels_at_once", "memory_halvings",
     "trainable_parameters", "effective_scale", "training_steps", "cache_saved_seconds", "device",
     "dtype", "kept_channels",
 )  # fmt: skip

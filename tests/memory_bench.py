@@ -2,6 +2,7 @@
 
 Not a test: each line is a process of its own with random weights of a published size, that takes one step (forward,
 backward, AdamW) of so many windows of 88 channels.
+Recomputed in slices: one window of so many times 88 channels, of which a slice at a time passes through all blocks.
     kept       what autograd holds for the backward pass, by saved-tensor hooks
     resident   the largest resident memory of the process, sampled every 2 ms, less what it was before the backbone
     estimate   `trainables.memory`, of the same
@@ -32,6 +33,7 @@ class Case:
     windows: int
     precision: str
     checkpointing: bool
+    at_once: int | None = None
     targets: str = "q,v"
     adapted_layers: int | str = "all"
 
@@ -51,6 +53,10 @@ CASES = [
     for size, windows in (("tiny", 48), ("small", 6), ("base", 1))
     for precision in ("fp32", "bf16")
     for checkpointing in (False, True)
+] + [
+    Case(size, 64, windows, precision, True, at_once)
+    for size, windows, at_once in (("tiny", 72, 2112), ("small", 18, 264), ("base", 6, 66))
+    for precision in ("fp32", "bf16")
 ]
 
 
@@ -60,6 +66,7 @@ def measure(case: Case) -> Measured:
 
     from tests.fakes import published
     from trainables import memory, moment_memory
+    from trainables._memory import MicroBatches
     from trainables._moment import LoraSettings, MomentBackbone, build
     from trainables._torch import autocast
     from trainables.moment_lora import MomentLoraConfig
@@ -85,10 +92,15 @@ def measure(case: Case) -> Measured:
         with torch.no_grad(), autocast(torch.device("cpu"), case.precision):
             states = backbone.tokens(torch.randn(windows * CHANNELS, case.length))
             states = backbone.run(states, 0, first).float()
+        divided = MicroBatches(windows, case.checkpointing, channels=case.at_once)
+
+        def blocks(states: torch.Tensor, *, save_memory: bool = False) -> torch.Tensor:
+            last = backbone.run(states, first, backbone.layers, last_only=True, save_memory=save_memory)
+            return backbone.finish(last)[:, 0].float()
+
         with autocast(torch.device("cpu"), case.precision), torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-            last = backbone.run(states, first, backbone.layers, last_only=True, save_memory=case.checkpointing)
-            embedded = backbone.finish(last)[:, 0].float()
-        del states, last
+            embedded = divided.through(blocks, states, len(states))
+        del states
         loss = (embedded - embedded.detach().mean()).clamp(-8, 8).square().mean()
         del embedded
         loss.backward()
@@ -104,12 +116,16 @@ def measure(case: Case) -> Measured:
     settings = MomentLoraConfig.model_validate(
         {"precision": case.precision, "targets": case.targets, "adapted_layers": case.adapted_layers, "context": "none"}
     )
-    parts = moment_memory.lora_footprint(config, settings, moment_memory.Telemetry(CHANNELS, case.length, 1))
-    estimate = parts.bytes(case.windows, checkpointing=case.checkpointing)
+    channels = CHANNELS if case.at_once is None else CHANNELS * case.windows
+    parts = moment_memory.lora_footprint(config, settings, moment_memory.Telemetry(channels, case.length, 1))
+    if case.at_once is None:
+        estimate = parts.bytes(case.windows, checkpointing=case.checkpointing)
+        kept_estimate = parts.kept(case.windows, checkpointing=case.checkpointing)
+    else:
+        states = case.length // backbone.patch * backbone.width
+        estimate, kept_estimate = parts.bytes_in_parts(case.at_once), memory.FP32 * channels * states
     vocabulary = memory.FP32 * backbone.width
-    return Measured(
-        kept, parts.kept(case.windows, checkpointing=case.checkpointing), resident.peak - vocabulary, estimate
-    )
+    return Measured(kept, kept_estimate, resident.peak - vocabulary, estimate)
 
 
 def divided_step(backbone: Any, precision: str, length: int, passes: Any, device: str = "cpu") -> Any:
@@ -192,7 +208,7 @@ def in_own_process(case: Case) -> Measured:
 
 def line(case: Case, found: Measured) -> str:
     """One line of a table in Markdown."""
-    recomputed = "yes" if case.checkpointing else "no"
+    recomputed = f"slices of {case.at_once}" if case.at_once else "yes" if case.checkpointing else "no"
     megabytes = [value / 2**20 for value in (found.kept, found.kept_estimate, found.resident, found.estimate)]
     ratios = found.kept_estimate / found.kept - 1, found.estimate / found.resident - 1
     return (

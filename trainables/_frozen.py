@@ -1,8 +1,9 @@
 """What frozen MOMENT weights compute, once per window, shared by trials and processes.
 
-On a CPU every window passes alone, its channels in one batch: its numbers cannot depend on its neighbours, which
-makes it safe to keep them (`_frozen_cache`), and one window of 88 channels already fills the processor's cache, so
-that larger batches are slower. On a GPU windows pass in batches of fixed memory and nothing is kept.
+On a CPU every window passes alone, its channels in one batch or, where they are many, in slices: its numbers cannot
+depend on its neighbours, which makes it safe to keep them (`_frozen_cache`), and one window of 88 channels already
+fills the processor's cache, so that larger batches are slower. On a GPU windows pass in batches of fixed memory and
+nothing is kept.
 """
 
 import hashlib
@@ -18,14 +19,14 @@ from torch import Tensor
 
 from trainables import backbones
 from trainables._frozen_cache import FORMAT, MemoryCache, Result, disk_cache, machine
-from trainables._memory import in_parts
+from trainables._memory import in_parts, in_slices
 from trainables._moment import MomentBackbone, load, patch_count, window_normalised
 from trainables._moment_config import MomentConfig
 from trainables._moment_input import Normalise
 from trainables._served import Served
 from trainables._torch import Precision, autocast, resolved_precision
 from trainables.errors import WeightsError
-from trainables.moment_memory import GPU_WINDOWS
+from trainables.moment_memory import GPU_WINDOWS, cap_of, scored_at_once
 from trainables.protocol import TrialResources
 
 Init = Literal["pretrained", "random"]
@@ -48,6 +49,8 @@ class WindowPass:
         Where, and in which floating point.
     batch
         Windows a pass.
+    at_once
+        Channel-windows that go through the blocks together; the channels of a wide window pass in slices.
     served
         Counts what was not computed.
     """
@@ -57,6 +60,7 @@ class WindowPass:
     device: torch.device
     precision: Precision
     batch: int
+    at_once: int
     served: Served
 
     def each(self, sequences: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -64,7 +68,7 @@ class WindowPass:
 
         def one(index: Tensor) -> Tensor:
             part = sequences[index]
-            output = function(self.prepared(part)).float().cpu()
+            output = in_slices(lambda flat: function(flat).float().cpu(), self.prepared(part), self.at_once)
             return output.view(*part.shape[:2], *output.shape[1:])
 
         with torch.no_grad(), autocast(self.device, self.precision):
@@ -147,7 +151,9 @@ def open_frozen(
     batch = 1 if resources.device == "cpu" else GPU_WINDOWS
     name = identity(folder, config.init, resources.seed)
     precision = resolved_precision(config.precision, device)
-    return backbone, WindowPass(name, config.normalise, device, precision, batch, served)
+    counted = config.model_copy(update={"precision": precision})
+    at_once = scored_at_once(backbone.config, counted, length, cap_of(resources))
+    return backbone, WindowPass(name, config.normalise, device, precision, batch, at_once, served)
 
 
 def kept(windows: Tensor, how: WindowPass, what: str, function: Callable[[Tensor], Tensor]) -> Tensor:

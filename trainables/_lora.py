@@ -82,11 +82,14 @@ class LoraModel:
         if self.memory.checkpointing and torch.is_grad_enabled():
             states.requires_grad_()  # re-entrant checkpoints pass no gradient on otherwise
         with autocast(self.how.device, self.how.precision):
-            last = self.backbone.run(
-                states, self.first_layer, self.backbone.layers, last_only=True, save_memory=self.memory.checkpointing
-            )
-            embedded = self.backbone.finish(last)[:, 0].view(*below.shape[:2], -1)  # [n, C', d]
-        return self.features.joined(embedded, beside)
+            embedded = self.memory.through(self._embedded, states, self.how.at_once)
+        return self.features.joined(embedded.view(*below.shape[:2], -1), beside)
+
+    def _embedded(self, states: Tensor, *, save_memory: bool = False) -> Tensor:
+        """Return the embeddings of the last patch [S, d] of states [S, P, d] before the first adapted block."""
+        stop = self.backbone.layers
+        last = self.backbone.run(states, self.first_layer, stop, last_only=True, save_memory=save_memory)
+        return self.backbone.finish(last)[:, 0]
 
 
 def fit_lora(

@@ -51,8 +51,9 @@ def load_lora(
     with torch_session(resources) as device:
         frozen, how = _frozen.open_frozen(config, resources, state["length"], served)
         backbone = twin(frozen)
-        backbone.adapted = PeftModel.from_pretrained(backbone.module, folder / ADAPTER, torch_device=str(device))
+        backbone.adopt(PeftModel.from_pretrained(backbone.module, folder / ADAPTER, torch_device=str(device)))
         backbone.adapted.eval()
+        backbone.merge()
     given: dict[str, Any] = {
         "backbone": backbone,
         "head": {name: tensor.to(device) for name, tensor in load_file(folder / HEAD).items()},

@@ -79,13 +79,15 @@ class ReconstructionModel:
         if self.memory.checkpointing and torch.is_grad_enabled():
             states.requires_grad_()  # re-entrant checkpoints pass no gradient on otherwise
         with autocast(device, self.how.precision):
-            top = self.backbone.run(
-                states, self.first_layer, self.backbone.layers, save_memory=self.memory.checkpointing
-            )
-            found = F.linear(self.backbone.finish(top), self.head["weight"], self.head["bias"]).flatten(1)  # [n C', L]
+            found = self.memory.through(self._reconstructed, states, self.how.at_once)  # [n C', L]
         flat = windows.flatten(0, 1).to(device)
         mean, deviation = self._scale(flat, mask)
         return (found.float() * deviation + mean - flat).square().view(windows.shape)
+
+    def _reconstructed(self, states: Tensor, *, save_memory: bool = False) -> Tensor:
+        """Return sequences [S, L] of states [S, P, d] before the first adapted block."""
+        top = self.backbone.run(states, self.first_layer, self.backbone.layers, save_memory=save_memory)
+        return F.linear(self.backbone.finish(top), self.head["weight"], self.head["bias"]).flatten(1)
 
     def _states(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Return what enters the first adapted block [n C', P, d]."""

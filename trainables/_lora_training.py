@@ -45,7 +45,7 @@ class Adapted:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Switch the adapters' dropout on, and off again at the end, when nothing can be trained any more."""
+        """Switch the adapters' dropout on; off again at the end, when adapters are merged for good."""
         self.backbone.adapted.train()  # only the adapters' dropout is affected: the blocks are computed without any
         try:
             yield
@@ -54,6 +54,7 @@ class Adapted:
             for tensor in self.parameters.values():
                 tensor.requires_grad_(False)
                 tensor.grad = None
+            self.backbone.merge()
 
 
 def adapt(
@@ -76,7 +77,13 @@ def adapt(
     counted = config.model_copy(update={"precision": precision_of(config, resources)})
     parts = lora_footprint(frozen.config, counted, telemetry)
     passes = lora_passes(parts, config, telemetry.channels, windows, cap_of(resources))
-    memory = MicroBatches(passes.micro_batch, passes.checkpointing, may_checkpoint=True)
+    memory = MicroBatches(
+        passes.micro_batch,
+        passes.checkpointing,
+        may_checkpoint=True,
+        channels=passes.channels,
+        all_channels=parts.channels,
+    )
     return Adapted(backbone, parameters, first, memory)
 
 

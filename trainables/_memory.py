@@ -1,11 +1,13 @@
 """What happens when memory runs out in spite of the estimate: the same step in smaller parts."""
 
 import gc
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from trainables.errors import MemoryCapError, is_out_of_memory
 
@@ -25,6 +27,10 @@ class MicroBatches:
         Whether activations are computed again on the way back; who computes losses asks for it.
     may_checkpoint
         Whether that can be switched on when a single example does not fit.
+    channels
+        Channels of a single example that pass at once; halved when checkpointing is not enough. None: all.
+    all_channels
+        Of an example, where they may pass in parts.
     halvings
         Times that memory ran out.
     """
@@ -32,6 +38,8 @@ class MicroBatches:
     size: int
     checkpointing: bool = False
     may_checkpoint: bool = False
+    channels: int | None = None
+    all_channels: int = 1
     halvings: int = 0
 
     def accumulate(self, losses: Callable[[Tensor], Tensor], batch: Tensor, parameters: Collection[Tensor]) -> float:
@@ -49,7 +57,7 @@ class MicroBatches:
         Raises
         ------
         MemoryCapError
-            One example does not fit, with checkpointing where that is possible.
+            One example does not fit, with checkpointing and one channel at a time where that is possible.
         """
         while True:
             try:
@@ -78,9 +86,44 @@ class MicroBatches:
             self.size = (tried + 1) // 2
         elif self.may_checkpoint and not self.checkpointing:
             self.checkpointing = True
+        elif self.checkpointing and (self.channels or self.all_channels) > 1:
+            self.channels = ((self.channels or self.all_channels) + 1) // 2
         else:
             with_checkpointing = " with gradient checkpointing" if self.checkpointing else ""
             raise MemoryCapError(f"a single window does not fit{with_checkpointing}: {reason}")
+
+    def through(self, blocks: Callable[..., Tensor], states: Tensor, most: int) -> Tensor:
+        """Pass states [S, ...] of channel-windows through blocks.
+
+        Parameters
+        ----------
+        blocks
+            Takes states, and `save_memory`: whether each block keeps its input alone for the way back.
+        states
+            Of all channels of one or more examples.
+        most
+            Channel-windows that pass at once where no gradient is needed.
+        """
+        if not torch.is_grad_enabled():
+            return in_slices(blocks, states, most)
+        if self.channels is None:
+            return blocks(states, save_memory=self.checkpointing)
+        parts = torch.split(states, self.channels)
+        return torch.cat([checkpoint(blocks, part, use_reentrant=False) for part in parts])
+
+
+def in_slices(function: Callable[[Tensor], Tensor], values: Tensor, most: int) -> Tensor:
+    """Apply a function to values [S, ...], in slices of equal size and at most `most`, fewer when memory runs out.
+
+    Raises
+    ------
+    MemoryCapError
+        Not even one fits.
+    """
+    if not len(values):
+        return function(values)
+    size = math.ceil(len(values) / math.ceil(len(values) / most))
+    return in_parts(lambda index: function(values[int(index[0]) : int(index[-1]) + 1]), len(values), size)
 
 
 def in_parts(function: Callable[[Tensor], Tensor], count: int, size: int) -> Tensor:

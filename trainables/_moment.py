@@ -3,8 +3,8 @@
 A window of L < 512 steps is left-padded to 512 by momentfm and the padding masked out of attention. Attention
 then sees the observed patches only, relative positions do not change, and the absolute position of patch p is
 p + (512 - L) / 8. So the same numbers come from the L / 8 patches alone with shifted positions, at a fraction of
-the cost. The layers' arithmetic is written out here with fused kernels (RMS norm, tanh-GELU, scaled-dot-product
-attention); weights, their names and what they mean are momentfm's and transformers' own.
+the cost. The layers' arithmetic is in `_moment_blocks`; weights, their names and what they mean are momentfm's and
+transformers' own.
 
 References
 ----------
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trainables import backbones
+from trainables._moment_blocks import blocks_of, merge, rms_norm
 from trainables.errors import DetectorError, MissingPackageError, WeightsError
 
 REVIN_EPS = 1e-5
@@ -86,6 +87,8 @@ class MomentBackbone:
         self._heads = int(t5["num_heads"])
         self._inner = int(t5["d_kv"]) * self._heads
         self._ff = int(t5["d_ff"])
+        self._blocks = blocks_of(self._part("encoder"))
+        self._bias: dict[int, Tensor] = {}
 
     def tokens(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
         """As `Backbone.tokens`: patches, embedded, at the positions of a left-padded window."""
@@ -101,21 +104,20 @@ class MomentBackbone:
         self, states: Tensor, start: int, stop: int, *, last_only: bool = False, save_memory: bool = False
     ) -> Tensor:
         """As `Backbone.run`."""
-        encoder = self._part("encoder")
         patches = states.shape[1]
-        bias = encoder.block[0].layer[0].SelfAttention.compute_bias(patches, patches)  # [1, heads, P, P]
+        bias = self._relative_bias(patches)
         for number in range(start, stop):
             queries = 1 if last_only and number == self.layers - 1 else patches
-            arguments = (encoder.block[number], states, bias[:, :, -queries:], self._heads)
+            arguments = (states, bias[:, :, -queries:], self._heads)
             if save_memory and torch.is_grad_enabled():
-                states = checkpoint(_block, *arguments, use_reentrant=False)
+                states = checkpoint(self._blocks[number], *arguments, use_reentrant=False)
             else:
-                states = _block(*arguments)
+                states = self._blocks[number](*arguments)
         return states[:, -1:] if last_only else states
 
     def finish(self, states: Tensor) -> Tensor:
         """As `Backbone.finish`."""
-        return _rms_norm(states, self._part("encoder").final_layer_norm)
+        return rms_norm(states, self._part("encoder").final_layer_norm)
 
     def reconstruct(self, embeddings: Tensor) -> Tensor:
         """As `Backbone.reconstruct`."""
@@ -145,8 +147,28 @@ class MomentBackbone:
             use_rslora=settings.rank_stabilised,
             bias="none",
         )
-        self.adapted = get_peft_model(self.module, lora)
+        self.adopt(get_peft_model(self.module, lora))
         return {name: tensor for name, tensor in self.adapted.named_parameters() if tensor.requires_grad}
+
+    def adopt(self, adapted: Any) -> None:
+        """Take the adapters that PEFT has put into the module."""
+        self.adapted = adapted
+        self._blocks = blocks_of(self._part("encoder"))
+
+    def merge(self) -> None:
+        """Compute with adapters added to their weights from now on; module and adapters stay as they are."""
+        merge(self._blocks)
+
+    def _relative_bias(self, patches: int) -> Tensor:
+        """Return the bias of attention by distance [1, heads, P, P]; computed once where it is frozen."""
+        attention = self._part("encoder").block[0].layer[0].SelfAttention
+        if attention.relative_attention_bias.weight.requires_grad:
+            trained: Tensor = attention.compute_bias(patches, patches)
+            return trained
+        if patches not in self._bias:
+            with torch.no_grad():
+                self._bias[patches] = attention.compute_bias(patches, patches)
+        return self._bias[patches]
 
     def _part(self, name: str) -> Any:
         return getattr(self.module, name)
@@ -266,40 +288,6 @@ def _filled(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module
     module.load_state_dict(computed | dict(state), assign=True)
     filled: nn.Module = module
     return filled
-
-
-def _block(block: Any, states: Tensor, bias: Tensor, heads: int) -> Tensor:
-    """One T5 encoder block on states [S, P, d]; as many last patches come out as the bias has rows."""
-    attention, feed_forward = block.layer[0].SelfAttention, block.layer[1].DenseReluDense
-    queries = bias.shape[2]
-    normed = _rms_norm(states, block.layer[0].layer_norm)
-    wanted = states if queries == states.shape[1] else states[:, -queries:]
-    query = _split(_linear(attention.q, normed if wanted is states else normed[:, -queries:]), heads)
-    key, value = _split(_linear(attention.k, normed), heads), _split(_linear(attention.v, normed), heads)
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), scale=1.0)
-    wanted = wanted + _linear(attention.o, mixed.transpose(1, 2).flatten(2))
-    normed = _rms_norm(wanted, block.layer[1].layer_norm)
-    gate = F.gelu(_linear(feed_forward.wi_0, normed), approximate="tanh")
-    return wanted + _linear(feed_forward.wo, gate * _linear(feed_forward.wi_1, normed))  # [S, queries, d]
-
-
-def _linear(layer: Any, x: Tensor) -> Tensor:
-    """Apply a linear layer, with its LoRA branch if PEFT has put one there (without PEFT's bookkeeping)."""
-    if not hasattr(layer, "lora_A"):
-        plain: Tensor = F.linear(x, layer.weight)
-        return plain
-    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    branch = F.linear(F.linear(layer.lora_dropout["default"](x), down), up)
-    adapted: Tensor = F.linear(x, layer.base_layer.weight) + branch * layer.scaling["default"]
-    return adapted
-
-
-def _split(x: Tensor, heads: int) -> Tensor:
-    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)  # [S, heads, P, d_kv]
-
-
-def _rms_norm(x: Tensor, norm: Any) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
 
 
 def patch_count(length: int, backbone: MomentBackbone) -> int:

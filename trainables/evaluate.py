@@ -92,6 +92,7 @@ def _run(
         score_seconds=scored - decided,
         micro_batch=facts.micro_batch,
         checkpointing=facts.checkpointing,
+        channels_at_once=facts.channels_at_once,
         memory_halvings=facts.memory_halvings,
         trainable_parameters=facts.trainable_parameters,
         effective_scale=facts.effective_scale,

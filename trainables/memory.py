@@ -13,8 +13,10 @@ the backward pass is counted from the operations of `_moment._block`, P patches 
 The last block answers for the last patch alone, so it keeps both inputs of its attention and little else. On the way
 back, gradients of the gated layer and of one state stand beside all that: 3 d_ff + d; in the last block, of keys,
 values and their sum: 3 d_kv heads. With checkpointing a block keeps its input, and one block at a time is computed
-again. bf16 keeps two bytes a number where four are not named, and a bf16 copy of each frozen matrix that gradients
-pass through. Adapters and head cost sixteen bytes a parameter: value, gradient, and the two moments of AdamW.
+again. Where a window has more channels than fit like that, so many of them at a time go through all blocks and are
+computed again: then all channels keep their input and embedding, and a part of them what blocks keep. bf16 keeps two
+bytes a number where four are not named, and a bf16 copy of each frozen matrix that gradients pass through. Adapters and
+head cost sixteen bytes a parameter: value, gradient, and the two moments of AdamW.
 
 `docs/benchmarks.md` compares these numbers with measured ones. Sizes in GB are of 1,024 MiB.
 """
@@ -138,6 +140,9 @@ class Footprint:
         bf16 copies of frozen matrices that are kept.
     window, window_checkpointed
         Of one window with all its channels, without and with gradient checkpointing.
+    channels, channel
+        Of one window, and of one of them where they go through the blocks in parts: `kept` of each, `peak` of those
+        of a part.
     """
 
     weights: int
@@ -146,12 +151,19 @@ class Footprint:
     casts_checkpointed: int
     window: Activations
     window_checkpointed: Activations
+    channels: int
+    channel: Activations
 
     def bytes(self, windows: int, *, checkpointing: bool) -> int:
         """Return the peak of a step on that many windows at once."""
         window = self.window_checkpointed if checkpointing else self.window
         casts = self.casts_checkpointed if checkpointing else self.casts
         return self.weights + self.trained + casts + windows * window.peak
+
+    def bytes_in_parts(self, channels: int) -> int:
+        """Return the peak of a step on one window of which that many channels pass at once."""
+        whole = self.weights + self.trained + self.casts + self.channels * self.channel.kept
+        return whole + channels * self.channel.peak
 
     def kept(self, windows: int, *, checkpointing: bool) -> int:
         """Return what autograd keeps between the way there and the way back; with checkpointing inputs alone."""
@@ -190,11 +202,24 @@ def host_cap(gb: float) -> Cap:
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """How a training step is divided: windows at once, checkpointing, and the estimate in GB, reserve included."""
+    """How a training step is divided.
+
+    Attributes
+    ----------
+    micro_batch
+        Windows at once.
+    checkpointing
+        Whether activations are computed again on the way back.
+    gb
+        The estimate, reserve included.
+    channels
+        Channels of the window that pass at once; None: all.
+    """
 
     micro_batch: int
     checkpointing: bool
     gb: float
+    channels: int | None = None
 
 
 def footprint(size: Architecture, step: Training) -> Footprint:
@@ -211,14 +236,27 @@ def footprint(size: Architecture, step: Training) -> Footprint:
         casts_checkpointed=cast * (attention + gated) if others else first,
         window=_activations(size, step),
         window_checkpointed=_activations_checkpointed(size, step),
+        channels=step.channels,
+        channel=_channel_in_parts(size, step),
     )
 
 
 def _activations(size: Architecture, step: Training) -> Activations:
-    block, last, _, gradients, head = _channel_window(size, step)
+    block, last, _, _, head = _channel_window(size, step)
+    kept = (step.layers - 1) * block + last
+    return Activations(step.channels * kept, step.channels * (_peak(size, step) + head))
+
+
+def _channel_in_parts(size: Architecture, step: Training) -> Activations:
+    _, _, state, _, head = _channel_window(size, step)
+    return Activations(state + head, _peak(size, step))
+
+
+def _peak(size: Architecture, step: Training) -> int:
+    """Return what a channel-window takes at most on its way through all blocks and back."""
+    block, last, _, gradients, _ = _channel_window(size, step)
     others = step.layers - 1
-    peak = others * block + max(last + _last_gradients(size, step), gradients if others else 0)
-    return Activations(step.channels * (others * block + last), step.channels * (peak + head))
+    return others * block + max(last + _last_gradients(size, step), gradients if others else 0)
 
 
 def _activations_checkpointed(size: Architecture, step: Training) -> Activations:
@@ -273,12 +311,12 @@ def divide(parts: Footprint, cap: Cap, batch: int) -> Passes:
     """Choose how many of a step's windows pass at once under a cap, and whether activations are computed again.
 
     Fewer windows at once cost next to nothing, checkpointing a third more: it is used only where a single
-    window does not fit without.
+    window does not fit without. Where it does not fit with it either, the window's channels pass in parts.
 
     Raises
     ------
     MemoryCapError
-        Not even one window fits; the message says how many GB it would need.
+        Not even one channel at a time fits; the message says how many GB the window would need.
     """
     free = SHARE * cap.allocator_gb * GB
     for checkpointing in (False, True):
@@ -288,10 +326,14 @@ def divide(parts: Footprint, cap: Cap, batch: int) -> Passes:
             windows = ceil(batch / ceil(batch / windows))  # parts of equal size, in no greater number
             used = parts.bytes(windows, checkpointing=checkpointing) / GB
             return Passes(windows, checkpointing, used + cap.reserve_gb)
-    raise MemoryCapError(
-        f"a training step on a single window needs {needed_gb(parts, cap):.1f} GB with gradient checkpointing, "
-        f"{cap.key} is {cap.gb:g}; {_largest_part(parts)}"
-    )
+    at_once = min(parts.channels, int((free - parts.bytes_in_parts(0)) // parts.channel.peak))
+    if at_once < 1:
+        raise MemoryCapError(
+            f"a training step on a single window needs {needed_gb(parts, cap):.1f} GB with gradient checkpointing and "
+            f"one channel at a time, {cap.key} is {cap.gb:g}; {_largest_part(parts)}"
+        )
+    at_once = ceil(parts.channels / ceil(parts.channels / at_once))
+    return Passes(1, checkpointing=True, gb=parts.bytes_in_parts(at_once) / GB + cap.reserve_gb, channels=at_once)
 
 
 def scoring_bytes(size: Architecture, length: int, precision: Literal["fp32", "bf16"]) -> int:
@@ -300,30 +342,50 @@ def scoring_bytes(size: Architecture, length: int, precision: Literal["fp32", "b
     return length // size.patch * (FP32 * 3 * size.width + number * max(5 * size.inner, 3 * size.ff))
 
 
-def divide_scoring(size: Architecture, window: int, cap: Cap, most: int) -> Passes:
-    """Choose how many windows of so many bytes pass at once without gradient, `most` if they fit.
+def divide_scoring(size: Architecture, channel: int, channels: int, cap: Cap, most: int) -> Passes:
+    """Choose how many windows pass at once without gradient, `most` if they fit, and of a single one how many channels.
+
+    Parameters
+    ----------
+    size
+        Of the backbone.
+    channel
+        Bytes of a channel-window, as `scoring_bytes` gives them.
+    channels
+        Of a window.
+    cap
+        What it must stay under.
+    most
+        Windows.
 
     Raises
     ------
     MemoryCapError
-        Not even one fits.
+        Not even one channel fits.
     """
-    fixed = FP32 * size.parameters
-    windows = min(most, int((SHARE * cap.allocator_gb * GB - fixed) // window))
-    if windows < 1:
-        needed = (fixed + window) / GB / SHARE + cap.reserve_gb
-        raise MemoryCapError(f"scoring a single window needs {needed:.1f} GB, {cap.key} is {cap.gb:g}")
-    return Passes(windows, checkpointing=False, gb=(fixed + windows * window) / GB + cap.reserve_gb)
+    fits, fixed = scoring_channels(size, channel, cap), FP32 * size.parameters
+    if fits < 1:
+        needed = (fixed + channel) / GB / SHARE + cap.reserve_gb
+        raise MemoryCapError(f"scoring a single channel needs {needed:.1f} GB, {cap.key} is {cap.gb:g}")
+    if fits < channels:
+        return Passes(1, checkpointing=False, gb=(fixed + fits * channel) / GB + cap.reserve_gb, channels=fits)
+    windows = min(most, fits // channels)
+    return Passes(windows, checkpointing=False, gb=(fixed + windows * channels * channel) / GB + cap.reserve_gb)
+
+
+def scoring_channels(size: Architecture, channel: int, cap: Cap) -> int:
+    """Return how many channel-windows of so many bytes fit without gradient; less than 1 where none does."""
+    return int((SHARE * cap.allocator_gb * GB - FP32 * size.parameters) // channel)
 
 
 def needed_gb(parts: Footprint, cap: Cap) -> float:
-    """Return the cap that one window with checkpointing needs."""
-    return parts.bytes(1, checkpointing=True) / GB / SHARE + cap.reserve_gb
+    """Return the cap that one window with checkpointing needs, one channel at a time."""
+    return parts.bytes_in_parts(1) / GB / SHARE + cap.reserve_gb
 
 
 def _largest_part(parts: Footprint) -> str:
-    weights, window = parts.weights / GB, parts.window_checkpointed.peak / GB
-    return f"weights take {weights:.1f} GB and the window {window:.1f} GB: " + (
+    weights, window = parts.weights / GB, parts.channels * parts.channel.kept / GB
+    return f"weights take {weights:.1f} GB and the window's states {window:.1f} GB: " + (
         "use a smaller backbone" if weights > window else "channels: {keep: k} or a shorter window takes less"
     )
 

@@ -170,6 +170,7 @@ class MomentLora:
             trainable_parameters=model.trainable_parameters,
             micro_batch=model.memory.size,
             checkpointing=model.memory.checkpointing,
+            channels_at_once=model.memory.channels,
             memory_halvings=model.memory.halvings,
             effective_scale=self.config.effective_scale,
             training_steps=model.steps,

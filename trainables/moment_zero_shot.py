@@ -79,7 +79,7 @@ class MomentZeroShot:
             error = _frozen.kept(
                 torch.from_numpy(self.scaling_.sequences(windows)),
                 replace(how, normalise="reference"),  # RevIN must not see hidden patches: done below
-                f"reconstruction {self.config.masking} {by_window}",
+                f"reconstruction {'none' if masks[0] is None else self.config.masking} {by_window}",
                 lambda x: last_patch_error(backbone, x, masks, by_window=by_window),
             )  # [N, C']
         return worst_channels(error.numpy(), self.config.top_channels)

@@ -70,6 +70,8 @@ class FitFacts:
         Numbers that were fitted.
     micro_batch
         Windows of a forward pass in training.
+    channels_at_once
+        Channels of a window that passed at once in training, where memory made it fewer than all.
     effective_scale
         What the adapters' product B A is multiplied with.
     training_steps
@@ -85,6 +87,7 @@ class FitFacts:
     trainable_parameters: int | None = None
     micro_batch: int | None = None
     checkpointing: bool | None = None
+    channels_at_once: int | None = None
     memory_halvings: int | None = None
     effective_scale: float | None = None
     training_steps: int | None = None

@@ -124,6 +124,7 @@ class TrialOutcome:
     peak_device_mb: float | None = None
     micro_batch: int | None = None
     checkpointing: bool | None = None
+    channels_at_once: int | None = None
     memory_halvings: int | None = None
     trainable_parameters: int | None = None
     effective_scale: float | None = None

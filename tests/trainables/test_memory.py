@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fakes import published
 from tests.memory_bench import Case, in_own_process
 from trainables import memory, moment_memory
-from trainables._memory import MicroBatches, in_parts
+from trainables._memory import MicroBatches, in_parts, in_slices
 from trainables._moment import LoraSettings, MomentBackbone, build
 from trainables._torch import autocast
 from trainables.errors import MemoryCapError
@@ -107,6 +107,13 @@ def test_the_estimate_is_within_15_percent_of_resident_memory(size: str, windows
 
 
 @pytest.mark.slow
+def test_so_is_the_estimate_of_a_wide_window_whose_channels_pass_in_slices() -> None:
+    found = in_own_process(Case("small", 64, 12, "fp32", checkpointing=True, at_once=132))
+    assert found.estimate == pytest.approx(found.resident, rel=0.15)
+    assert found.kept_estimate == pytest.approx(found.kept, rel=0.15)
+
+
+@pytest.mark.slow
 def test_moment_small_takes_a_step_of_8_windows_and_88_channels_in_4_gb_of_host_memory() -> None:
     command = "from tests.memory_bench import step_within; step_within(4, 'small', 64)"
     answer = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
@@ -149,26 +156,51 @@ def test_what_is_chosen_stays_under_the_cap_or_is_refused(gb: float, size: str, 
     try:
         chosen = moment_memory.lora_passes(found, lora(), channels, 100, cap)
     except MemoryCapError:
-        assert found.bytes(1, checkpointing=True) > memory.SHARE * cap.allocator_gb * memory.GB
+        assert found.bytes_in_parts(1) > memory.SHARE * cap.allocator_gb * memory.GB
     else:
         assert chosen.gb <= gb
-        assert found.bytes(chosen.micro_batch, checkpointing=chosen.checkpointing) <= cap.allocator_gb * memory.GB
+        whole = found.bytes(chosen.micro_batch, checkpointing=chosen.checkpointing)
+        used = whole if chosen.channels is None else found.bytes_in_parts(chosen.channels)
+        assert used <= cap.allocator_gb * memory.GB
 
 
 @given(gb=st.floats(3, 40), more=st.floats(0, 40))
 def test_more_memory_never_makes_parts_smaller(gb: float, more: float) -> None:
-    less_room, room = passes(memory.gpu_cap(gb), "base"), passes(memory.gpu_cap(gb + more), "base")
-    assert (less_room.checkpointing, -less_room.micro_batch) >= (room.checkpointing, -room.micro_batch)
+    def effort(gb: float) -> tuple[bool, int, int]:
+        found = passes(memory.gpu_cap(gb), "base", 64, 300)
+        return found.checkpointing, -found.micro_batch, -(found.channels or 300)
+
+    assert effort(gb) >= effort(gb + more)
 
 
 def test_a_window_that_cannot_fit_is_refused_with_the_gb_it_would_need() -> None:
-    cap, found = memory.gpu_cap(8), parts("large", 512, channels=2000)
+    cap, found = memory.gpu_cap(8), parts("large", 512, channels=20_000)
     with pytest.raises(
-        MemoryCapError, match=r"needs \d+\.\d GB with gradient checkpointing, .*gpu_memory_gb is 8; .*keep"
+        MemoryCapError,
+        match=r"needs \d+\.\d GB .*checkpointing and one channel at a time, .*gpu_memory_gb is 8; .*keep",
     ):
-        moment_memory.lora_passes(found, lora(), 2000, 100, cap)
+        moment_memory.lora_passes(found, lora(), 20_000, 100, cap)
     enough = memory.gpu_cap(memory.needed_gb(found, cap) + 1e-6)
-    assert 1 == moment_memory.lora_passes(found, lora(), 2000, 100, enough).micro_batch
+    assert 1 == moment_memory.lora_passes(found, lora(), 20_000, 100, enough).channels
+
+
+def test_the_channels_of_a_wide_window_pass_in_equal_slices_where_a_window_does_not_fit() -> None:
+    cap, found = memory.gpu_cap(8), parts("large", 512, channels=1000)
+    assert found.bytes(1, checkpointing=True) > memory.SHARE * cap.allocator_gb * memory.GB
+    chosen = moment_memory.lora_passes(found, lora(), 1000, 100, cap)
+    assert (1, True) == (chosen.micro_batch, chosen.checkpointing)
+    assert chosen.channels is not None
+    slices = -(-1000 // chosen.channels)
+    assert chosen.channels == -(-1000 // slices)
+    assert found.bytes_in_parts(chosen.channels) <= memory.SHARE * cap.allocator_gb * memory.GB
+
+
+def test_scoring_takes_the_channels_of_a_wide_window_in_slices_too() -> None:
+    config, cap = lora(backbone="AutonLab/MOMENT-1-large"), memory.gpu_cap(8)
+    found = moment_memory.scoring_passes(published.configuration("large"), config, 20_000, 512, cap)
+    assert 1 == found.micro_batch
+    assert found.channels == moment_memory.scored_at_once(published.configuration("large"), config, 512, cap)
+    assert moment_memory.scoring_passes(published.configuration("large"), config, 88, 512, cap).channels is None
 
 
 def test_weights_that_alone_exceed_the_cap_are_refused_with_the_way_out() -> None:
@@ -244,6 +276,27 @@ def test_at_a_single_window_checkpointing_comes_next_and_then_the_end() -> None:
         small.accumulate(losses, torch.arange(2.0), [weight])
     assert [2, 1, 1] == sizes
     assert small.checkpointing
+
+
+def test_after_checkpointing_the_channels_are_halved_down_to_one() -> None:
+    losses, weight, sizes = out_of_memory_above(0, torch.OutOfMemoryError("tried to allocate 3 GiB"))
+    small = MicroBatches(1, may_checkpoint=True, all_channels=5)
+    with pytest.raises(MemoryCapError, match="does not fit with gradient checkpointing"):
+        small.accumulate(losses, torch.arange(1.0), [weight])
+    assert (1, True, 1, 5) == (small.size, small.checkpointing, small.channels, small.halvings)
+    assert [1] * 5 == sizes  # whole, recomputed, then 3, 2 and 1 channels
+
+
+def test_slices_of_equal_size_give_the_values_of_the_whole() -> None:
+    values, sizes = torch.arange(10.0), []
+
+    def doubled(part: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(part))
+        return 2 * part
+
+    assert torch.equal(2 * values, in_slices(doubled, values, 4))
+    assert [4, 4, 2] == sizes
+    assert 0 == len(in_slices(doubled, values[:0], 4))
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:

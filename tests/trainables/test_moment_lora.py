@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ def test_an_adapter_that_was_detached_fails_the_fit_by_name(monkeypatch: pytest.
         tensors = add(self, settings)
         module: Any = self.module
         del module.encoder.block[2].layer[0].SelfAttention.v.lora_A  # as if PEFT had renamed it
+        self.adopt(self.adapted)
         return tensors
 
     monkeypatch.setattr(MomentBackbone, "add_lora", one_detached)
@@ -276,9 +278,46 @@ def test_where_one_window_does_not_fit_activations_are_computed_again_to_the_sam
         torch.testing.assert_close(adapters(again)[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
 
 
+def test_where_that_does_not_fit_either_channels_pass_one_by_one_to_the_same_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = fitted(batch=6)
+    run = MomentBackbone.run
+
+    def memory_for_one(self: MomentBackbone, states: Tensor, *arguments: Any, **more: Any) -> Tensor:
+        if torch.is_grad_enabled() and len(states) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(self, states, *arguments, **more)
+
+    monkeypatch.setattr(MomentBackbone, "run", memory_for_one)
+    sliced = fitted(batch=6)
+    assert (1, True, 1) == (sliced.facts.micro_batch, sliced.facts.checkpointing, sliced.facts.channels_at_once)
+    assert whole.facts.channels_at_once is None
+    for name, tensor in adapters(whole).items():
+        torch.testing.assert_close(adapters(sliced)[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("objective", ["classify", "reconstruct"])
+def test_a_wide_window_scores_the_same_alone_and_to_rounding_as_in_one_pass(
+    monkeypatch: pytest.MonkeyPatch, objective: str
+) -> None:
+    channels = 2 * moment_memory.CPU_SCORED + 1
+    support, reference = (
+        small_windows.support(2, channels=channels),
+        small_windows.reference(4, channels=channels),
+    )
+    config = MomentLoraConfig.model_validate({"objective": objective, "epochs": 1, "max_window_passes": 4})
+    detector = MomentLora(config, TrialResources()).fit(support, reference)
+    found = detector.score(reference)
+    alone = [detector.score(reference.take(np.array([number])))[0] for number in range(len(reference))]
+    np.testing.assert_array_equal(found, alone)
+    detector.model_.how = replace(detector.model_.how, at_once=channels)
+    np.testing.assert_allclose(detector.score(reference), found, rtol=1e-4, atol=1e-5)
+
+
 def test_a_trial_that_cannot_fit_at_one_window_fails_with_the_gb_it_would_need() -> None:
     resources = TrialResources(host_memory_gb=1e-3)
-    with pytest.raises(MemoryCapError, match=r"needs \d\.\d GB with gradient checkpointing"):
+    with pytest.raises(MemoryCapError, match=r"needs \d\.\d GB with gradient checkpointing and one channel at a time"):
         MomentLora(MomentLoraConfig(), resources).fit(small_windows.support(), small_windows.reference())
 
 
