@@ -77,8 +77,10 @@ def test_a_card_that_another_program_holds_gets_no_trial_and_is_hidden_from_work
     assert (4, 1, ("GPU-empty",)) == (slots.gpu, slots.cards, slots.visible)
     assert {"CUDA_VISIBLE_DEVICES": "GPU-empty"} == card_variables(slots)
     assert slots.notes == (
-        "A100 GPU-full has 3.2 of 40.0 GB free, below the cap of 8 GB: another program holds the rest, and it gets no "
-        "trial",
+        (
+            "A100 GPU-full has 3.2 of 40.0 GB free, below the cap of 8 GB: another program holds the rest, and it gets "
+            "no trial"
+        ),
     )
 
 
