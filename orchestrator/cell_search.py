@@ -260,17 +260,25 @@ class CellSearch:
         return [TrialPlan(self.cell, "report", None, parameters, (draw,)) for draw in self.cell.report_draws]
 
     def _is_ours(self, record: Recorded) -> bool:
-        """Say whether a selection row has the id that its configuration has now; with other data it has another."""
+        """Say whether a selection row has the id that its configuration has now; with other data it has another.
+
+        Nor is a configuration ours that the space no longer holds.
+        """
         if record.candidate is None or record.candidate >= self.cell.candidates:
+            return False
+        space = self.cell.space
+        if any(name not in record.parameters or not space[name].holds(record.parameters[name]) for name in space):
             return False
         draws = (record.draw,) if self._rules.draws_are_searched else self.cell.selection_draws
         return TrialPlan(self.cell, "select", record.candidate, record.parameters, draws).id == record.trial
 
     def _read_back(self, selection: Sequence[Recorded]) -> None:
         """Refill the study from rows: the same suggestions follow as if nothing had been interrupted."""
+        latest = {record.candidate: record.trial for record in selection}  # a forced resume may have put another there
         blocks: dict[int, list[Recorded]] = {}
         for record in selection:
-            blocks.setdefault(record.candidate or 0, []).append(record)
+            if record.trial == latest[record.candidate]:
+                blocks.setdefault(record.candidate or 0, []).append(record)
         for number in range(max(blocks, default=-1) + 1):
             if number not in blocks and not self._may_ask:
                 break  # what comes later rests on a configuration that is not known: it runs again

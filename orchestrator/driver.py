@@ -18,12 +18,13 @@ from orchestrator.journal import StudyJournal
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.problems import without_keys
 from orchestrator.results import Cell as Value
-from orchestrator.rows import SweepFacts, cell_key, draw_of, make_row, observe, read_back
+from orchestrator.rows import SweepFacts, cell_key, draw_of, make_row, observe, read_back, refuse_edited
 from orchestrator.search import SweepSearch
 from orchestrator.storage import RunFolder
+from orchestrator.summary import FAILED
 from orchestrator.winners import DrawKey, Winners
 from trainables.metrics import METRICS
-from trainables.trial import Phase, Status, TrialOutcome
+from trainables.trial import Phase, TrialOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +67,24 @@ class Driver:
         Who is told.
     retry_failed
         Draws whose last row is failed, timeout, oom or interrupted run again.
+    force
+        The plan may be another than the one that rows were made by.
+
+    Raises
+    ------
+    RunFolderError
+        A row was edited: its settings are not those that its trial is named after.
     """
 
     def __init__(
-        self, plan: SweepPlan, folder: RunFolder, facts: SweepFacts, observers: Observers, *, retry_failed: bool = False
+        self,
+        plan: SweepPlan,
+        folder: RunFolder,
+        facts: SweepFacts,
+        observers: Observers,
+        *,
+        retry_failed: bool = False,
+        force: bool = False,
     ) -> None:
         self.plan = plan
         self._folder = folder
@@ -82,7 +97,7 @@ class Driver:
         self._losses: Counter[DrawKey] = Counter()
         rules = _rules(plan)
         direction = StudyDirection.MAXIMIZE if rules.direction == "max" else StudyDirection.MINIMIZE
-        self._journal = StudyJournal(folder.path, direction, rebuild=retry_failed)
+        self._journal = StudyJournal(folder.path, direction, rebuild=retry_failed or force)
         self._search = SweepSearch(plan.cells, rules, self._read_back(retry_failed=retry_failed), self._journal.add)
         for cell in plan.cells:
             over = self._search.cell(cell.name).is_over
@@ -159,20 +174,21 @@ class Driver:
             self._set_aside_stale(cell)
             self._observers.on_cell_done(cell, self._summary(cell))
 
-    def lost(self, assignment: Assignment, draws: tuple[int, ...], status: Status, reason: str, *, again: bool) -> None:
+    def lost(self, assignment: Assignment, draws: tuple[int, ...], outcome: TrialOutcome, *, again: bool) -> None:
         """Note that a worker died before it reported these draws, the first of them being under way.
 
-        With `again` that draw runs once more, at most `MOST_ATTEMPTS` times; the others run in any case.
+        With `again` that draw runs once more, at most `MOST_ATTEMPTS` times, before it has this outcome; the others
+        run in any case.
         """
         plan = assignment.plan
         key = (plan.id, draws[0])
         self._losses[key] += 1
         if again and self._losses[key] < MOST_ATTEMPTS:
-            logger.warning("%s draw %d: %s; it runs once more", plan.cell.name, draws[0], reason)
+            logger.warning("%s draw %d: %s; it runs once more", plan.cell.name, draws[0], outcome.reason)
             self._attempts[key] += 1
             self._search.requeue(replace(assignment, draws=draws))
             return
-        go_on = self.report(assignment, draws[0], TrialOutcome(status=status, reason=reason))
+        go_on = self.report(assignment, draws[0], outcome)
         if go_on and len(draws) > 1:
             self._search.requeue(Assignment(plan, draws[1:]))
         else:
@@ -187,9 +203,11 @@ class Driver:
         if plan.phase == "report" and row["status"] == "ok":
             scores = outcome.scores
             self._winners.put(plan, outcome)
+        if row["status"] in FAILED:
+            self._folder.write_trace(plan.id, draw, without_keys(outcome.trace or str(row["reason"])))
         self._folder.append(row, scores)
         self._keep(plan.cell, row)
-        _log(plan, row, outcome.trace)
+        _log(plan, row)
         self._observers.on_row(plan, row, scores)
         return row
 
@@ -238,6 +256,8 @@ class Driver:
             cell = cells.get(cell_key(row))
             if cell is None:
                 continue
+            if row["fingerprint"] == self._facts.fingerprint:
+                refuse_edited(row, cell, self._folder.path)
             again = retry_failed and row["status"] not in {"ok", "pruned"}
             recorded[cell.name].append(read_back(row, cell, self._metric, again=again))
             if row["phase"] == "select" or row["status"] != "pruned":
@@ -289,13 +309,11 @@ def _rules(plan: SweepPlan) -> SearchRules:
     )
 
 
-def _log(plan: TrialPlan, row: Row, trace: str) -> None:
-    """One line a draw; the full trace of a failure goes to sweep.log."""
+def _log(plan: TrialPlan, row: Row) -> None:
+    """One line a draw."""
     cell = plan.cell
     logger.info(
         "%s %s: detector %s, source %s, %d shots, draw %s, seed %s: %s%s",
         plan.phase, plan.id, cell.detector, cell.source, cell.shots, row["draw"], row["seed"], row["status"],
         f": {row['reason']}" if row["reason"] else "",
     )  # fmt: skip
-    if trace:
-        logger.info("trace of %s draw %s\n%s", plan.id, row["draw"], without_keys(trace))

@@ -3,8 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from orchestrator.callbacks.progress import Progress
 from orchestrator.driver import Driver
 from orchestrator.errors import PlanError, RunFolderError
 from orchestrator.interrupts import Interrupts, SweepInterrupt
+from orchestrator.log_file import log_file
 from orchestrator.options import RunOptions
 from orchestrator.plan import SweepPlan
 from orchestrator.provenance import Provenance, manifest, provenance
@@ -79,9 +80,11 @@ def run(
     interrupts = Interrupts()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with RunFolder(run_dir, resume=options.resume) as folder:
-        driver = Driver(plan, folder, _facts(plan, series, origin), audience, retry_failed=options.retry_failed)
+        driver = Driver(
+            plan, folder, _facts(plan, series, origin), audience, retry_failed=options.retry_failed, force=options.force
+        )
         earlier = _earlier_fingerprints(folder, origin, options, nothing_to_do=driver.is_over)
-        with _log_file(run_dir), interrupts.caught():
+        with log_file(run_dir / LOG), interrupts.caught():
             started_work = not driver.is_over
             if started_work:
                 machine = local_machine()
@@ -103,7 +106,8 @@ def run(
                     report, problem = _report(run_dir, interrupts)
             finally:
                 if started_work:
-                    audience.on_finish(_summary(run_dir, outcome, started, report))
+                    _tell_end(audience, _summary(run_dir, outcome, started, report), interrupts)
+                outcome = replace(outcome, interrupt_code=interrupts.exit_code)
                 print_summary(run_dir, outcome, report)
     if problem:
         sys.stderr.write(f"{problem}\n")
@@ -142,6 +146,15 @@ def _work(driver: Driver, folder: RunFolder, workplace: Workplace, interrupts: I
         folder.write_results()
 
 
+def _tell_end(audience: Observers, summary: SweepSummary, interrupts: Interrupts) -> None:
+    """Tell the observers; a signal ends the wait for one that is slow."""
+    if interrupts.arrived is not None:
+        audience.on_finish(summary)
+        return
+    with suppress(SweepInterrupt), interrupts.may_strike():
+        audience.on_finish(summary)
+
+
 def _report(run_dir: Path, interrupts: Interrupts) -> tuple[Path | None, str | None]:
     """Build the report of what is there; return its path, or why there is none."""
     from analysis.errors import AnalysisError  # noqa: PLC0415  (plotting libraries take a second to import)
@@ -154,6 +167,10 @@ def _report(run_dir: Path, interrupts: Interrupts) -> tuple[Path | None, str | N
         return None, None
     except AnalysisError as err:
         return None, f"the rows are complete, but there is no report: {err}"
+    except Exception as err:  # hours of rows must not end in a trace because a drawing cannot be written
+        logger.info("the report failed", exc_info=err)
+        why = f"{type(err).__name__}: {err}"
+        return None, f"the rows are complete, but there is no report: {why}; full trace: {run_dir / LOG}"
 
 
 def _earlier_fingerprints(
@@ -168,6 +185,8 @@ def _earlier_fingerprints(
     """
     if not options.resume:
         return ()
+    if not folder.has_manifest:
+        return ()  # the earlier start ended before it had one, hence before its first row
     before = read_manifest(folder.path)
     changes = origin.changes(before)
     if changes and not nothing_to_do and not options.force:
@@ -214,7 +233,7 @@ def _default_observers(plan: SweepPlan, run_dir: Path, options: RunOptions) -> l
     from orchestrator.callbacks.wandb import wandb_observer  # noqa: PLC0415
 
     tracker = wandb_observer(plan.spec.tracking.wandb, run_dir)
-    progress: Observer = Progress(quiet=options.quiet, verbose=options.verbose)
+    progress: Observer = Progress(run_dir, quiet=options.quiet, verbose=options.verbose)
     return [progress] if tracker is None else [progress, tracker]
 
 
@@ -227,24 +246,3 @@ def _summary(run_dir: Path, outcome: Outcome, started: float, report: Path | Non
         seconds=time.monotonic() - started,
         report=report,
     )
-
-
-@contextmanager
-def _log_file(run_dir: Path) -> Iterator[None]:
-    """Send INFO and above to sweep.log while the block runs; the console keeps its own level."""
-    root = logging.getLogger()
-    level, consoles = root.level, [(handler, handler.level) for handler in root.handlers]
-    file = logging.FileHandler(run_dir / LOG, encoding="utf-8", delay=True)
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for handler, own in consoles:
-        handler.setLevel(max(own, level))
-    root.addHandler(file)
-    root.setLevel(min(level, logging.INFO))
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.removeHandler(file)
-        for handler, own in consoles:
-            handler.setLevel(own)
-        file.close()

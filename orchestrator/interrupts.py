@@ -1,17 +1,27 @@
-"""SIGINT and SIGTERM: the first ends the sweep in order, the second leaves at once."""
+"""SIGINT and SIGTERM: the first ends the sweep in order, the second leaves at once, and so does a sweep that hangs."""
 
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+LEAVE_S = 8.0
+"""A sweep that was asked to end and is still there after this long is ended: something hangs. Rows are whole."""
+
 
 class SweepInterrupt(BaseException):
     """The sweep was asked to end; not an `Exception`, so that no detector swallows it."""
+
+
+def leave_at_once() -> None:
+    """Let a signal end this process without a word: nothing has begun yet."""
+    for number in SIGNALS:
+        signal.signal(number, lambda arrived, _frame: os._exit(128 + arrived))
 
 
 class Interrupts:
@@ -24,6 +34,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.arrived: int | None = None
         self._may_strike = False
+        self._last_resort: threading.Timer | None = None
 
     @property
     def exit_code(self) -> int:
@@ -38,6 +49,8 @@ class Interrupts:
         try:
             yield
         finally:
+            if self._last_resort is not None:
+                self._last_resort.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -63,11 +76,19 @@ class Interrupts:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.arrived is not None:
-            if sys.stderr.isatty():
-                sys.stderr.write("\x1b[?25h")  # the live table hides the cursor, and nothing else will show it again
-                sys.stderr.flush()
-            os._exit(128 + number)  # rows are whole: each was appended with one write, or is cut off on resume
+            _leave(number)
         self.arrived = number
+        self._last_resort = threading.Timer(LEAVE_S, _leave, [number])
+        self._last_resort.daemon = True
+        self._last_resort.start()
         sys.stderr.write("stopping: rows are kept; press Ctrl-C again to leave at once\n")
         if self._may_strike:
             raise SweepInterrupt
+
+
+def _leave(number: int) -> None:
+    """End this process now. Rows are whole: each was appended with one write, or is cut off on resume."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # the live table hides the cursor, and nothing else will show it again
+        sys.stderr.flush()
+    os._exit(128 + number)

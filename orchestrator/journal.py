@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from orchestrator.plan import Cell
-from orchestrator.storage import JOURNAL
+from orchestrator.storage import JOURNAL, cannot_write
 
 
 class _NoLock(JournalFileOpenLock):
@@ -49,8 +49,11 @@ class StudyJournal:
 
     def open(self) -> None:
         """Begin to write, with what was added so far."""
-        if self._rebuild or not _ends_whole(self._path):
-            self._path.unlink(missing_ok=True)
+        try:
+            if self._rebuild or not _ends_whole(self._path):
+                self._path.unlink(missing_ok=True)
+        except OSError as err:
+            raise cannot_write(self._path, err) from err
         self._is_open = True
         for name, trial in self._waiting:
             self._append(name, trial)
@@ -66,9 +69,12 @@ class StudyJournal:
     def _append(self, name: str, trial: FrozenTrial) -> None:
         number = self._added.get(name, 0)
         self._added[name] = number + 1
-        study = self._study(name)
-        if number >= self._present[name]:
-            study.add_trial(trial)
+        try:
+            study = self._study(name)
+            if number >= self._present[name]:
+                study.add_trial(trial)
+        except OSError as err:
+            raise cannot_write(self._path, err) from err
 
     @cached_property
     def _storage(self) -> JournalStorage:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError, RunFolderError
+from orchestrator.storage import is_free
 from trainables.errors import TrainablesError
 
 
@@ -20,7 +21,7 @@ def new_run(name: str, output: Path | None) -> Path:
     if output is None:
         return (Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}").absolute()
     try:
-        there, filled = output.exists(), output.is_dir() and any(output.iterdir())
+        there, filled = output.exists(), output.is_dir() and not is_free(output)
     except OSError as err:
         raise RunFolderError(f"--output {output}: {err.strerror}; give a new or empty folder") from err
     if there and not output.is_dir():

@@ -25,13 +25,16 @@ VERSIONS = (
 )  # fmt: skip
 """Packages whose version can change a number."""
 
-UNCOUNTED_KEYS = ("name", "tracking", "resources", "detectors")
-"""Keys of the sweep file that are no part of its hash: they change no number, or have a part of their own."""
+UNCOUNTED_KEYS = ("name", "tracking", "resources")
+"""Keys of the sweep file that change no number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Parts of a fingerprint, each a mapping from a name that people understand to a hash or version."""
+    """Parts of a fingerprint, each a mapping from a name that people understand to a hash, version or value.
+
+    `spec` holds the keys of the sweep file that can change a number, as `few_shot.shots`.
+    """
 
     code: Mapping[str, str]
     data: Mapping[str, str]
@@ -67,26 +70,20 @@ def provenance(plan: SweepPlan, weights: Mapping[str, ResolvedWeights]) -> Prove
     """Return the provenance of the rows that this plan would write now."""
     root = Path(__file__).resolve().parent.parent
     values = plan.spec.dump()
-    shared = {name: value for name, value in values.items() if name not in UNCOUNTED_KEYS}
+    shared: dict[str, object] = {name: value for name, value in values.items() if name not in UNCOUNTED_KEYS}
     search = values["search"]
     if isinstance(search, dict):
         shared["search"] = {name: value for name, value in search.items() if name != "candidates"}
     shared["threads"] = plan.spec.resources.threads
-    shared.pop("data", None)  # its content is hashed, and how it is cut is in the cells' identity
-    detectors = {
-        f"detector {name}": _digest(json.dumps(_without_place(plan, name), sort_keys=True, default=str).encode())
-        for name in plan.spec.detectors
+    shared["data"] = {  # where it lies is not part of it: its content is hashed
+        name: settings.data.model_dump(mode="json", exclude={"path", "incidents"})
+        for name, settings in plan.settings.items()
     }
-    cut = {
-        name: repr(settings.data.model_dump(exclude={"path", "incidents"})) for name, settings in plan.settings.items()
-    }
+    shared["detectors"] = {name: _without_place(plan, name) for name in plan.spec.detectors}
     return Provenance(
         code={name: package_digest(root / name) for name in PACKAGES},
         data={**plan.data_digests, **{f"of {name}": said.key for name, said in plan.external.items()}},
-        spec={
-            "sweep": _digest(json.dumps([shared, cut], sort_keys=True, default=str).encode()),
-            **detectors,
-        },
+        spec=dict(_leaves(shared)),
         versions=dict(_versions()),
         weights={name: found.sha256 for name, found in weights.items()},
     )
@@ -96,6 +93,17 @@ def _without_place(plan: SweepPlan, name: str) -> dict[str, object]:
     """Return the settings of a detector; where its file lies is not part of them, what the file says is data."""
     values: dict[str, object] = dict(plan.spec.detectors[name].dump())
     return values | {"path": None} if name in plan.external else values
+
+
+def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted name of each key and its value as text; a path outside of the project is hashed."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        elif isinstance(value, str) and Path(value).is_absolute():
+            yield f"{prefix}{name}", f"path {_digest(value.encode())}"
+        else:
+            yield f"{prefix}{name}", json.dumps(value, sort_keys=True, default=str)
 
 
 def package_digest(folder: Path) -> str:

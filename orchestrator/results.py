@@ -1,14 +1,16 @@
 """Rows and score files of a run folder: the truth of a sweep, readable without torch or ray.
 
 `rows.jsonl` has one line a draw, appended by the driver; when a draw has several lines the last counts.
-`scores/<trial>-<draw>.parquet` holds the window scores of a report draw, written before its row.
+`scores/<trial>-<draw>.parquet` holds the window scores of a report draw, `traces/<trial>-<draw>.txt` the full trace of
+a draw that failed; both are written before its row.
 `results.parquet` is made from the rows, with a fixed order of columns.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.errors import RunFolderError
 from orchestrator.json_lines import whole_lines
-from trainables.trial import WindowScores
+from trainables.trial import Phase, Status, WindowScores
 
 SCHEMA_VERSION = 1
 
@@ -40,9 +42,24 @@ COLUMNS = (
 """Fixed columns, in order; metrics follow under their own names, then `param.<name>`, sorted."""
 
 
+TEXT = frozenset({
+    "sweep", "phase", "detector", "source", "unit", "trial", "status", "reason", "select_on", "seeds",
+    "threshold_rule", "held_out", "exposure", "device", "dtype", "kept_channels", "fingerprint",
+})  # fmt: skip
+"""Columns that may hold text, beside settings (`param.<name>`); all others are numbers."""
+
+ALLOWED: Mapping[str, tuple[str, ...]] = {"phase": get_args(Phase), "status": get_args(Status)}
+"""Columns of few values."""
+
+
 def score_file(run: Path, trial: str, draw: int) -> Path:
     """Path of the window scores of a report draw."""
     return run / "scores" / f"{trial}-{draw}.parquet"
+
+
+def trace_file(run: Path, trial: str, draw: int) -> Path:
+    """Path of the full trace of a draw that failed."""
+    return run / "traces" / f"{trial}-{draw}.txt"
 
 
 def write_scores(run: Path, trial: str, draw: int, scores: WindowScores) -> Path:
@@ -51,7 +68,10 @@ def write_scores(run: Path, trial: str, draw: int, scores: WindowScores) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: value for name, value in _score_columns(scores).items() if value is not None}
     part = path.with_suffix(".part")
-    pd.DataFrame(columns).to_parquet(part, index=False)
+    with part.open("wb") as file:
+        pd.DataFrame(columns).to_parquet(file, index=False)
+        file.flush()
+        os.fsync(file.fileno())  # its row follows, and is on disk at once
     part.replace(path)
     return path
 
@@ -115,9 +135,6 @@ def read_records(run: Path) -> list[dict[str, Cell]]:
     if not path.exists():
         raise RunFolderError(f"{run}: no rows.jsonl; this is not a run folder")
     records = {tuple(record[name] for name in IDENTITY): record for record in _parsed_lines(path)}
-    newest = max((int(record.get("schema_version") or 0) for record in records.values()), default=0)
-    if newest > SCHEMA_VERSION:
-        raise RunFolderError(f"{path}: rows of schema {newest}, this version reads up to {SCHEMA_VERSION}; update it")
     return list(records.values())
 
 
@@ -143,16 +160,26 @@ def read_manifest(run: Path) -> dict[str, object]:
     Raises
     ------
     RunFolderError
-        The file is missing or not JSON.
+        The file is missing, no JSON object, or of a newer schema.
     """
     path = run / "manifest.json"
     try:
-        manifest: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise RunFolderError(f"{path}: missing; this is not a run folder") from err
     except json.JSONDecodeError as err:
         raise RunFolderError(f"{path}:{err.lineno}: not JSON: {err.msg}") from err
+    except ValueError as err:
+        raise RunFolderError(f"{path}: not a text file in UTF-8") from err
+    if not isinstance(manifest, dict):
+        raise RunFolderError(f"{path}: not the manifest of a run: it holds no keys")
+    _refuse_newer(path, manifest.get("schema_version"))
     return manifest
+
+
+def _refuse_newer(path: Path, schema: object) -> None:
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise RunFolderError(f"{path}: of schema {schema}, this version reads up to {SCHEMA_VERSION}; update it")
 
 
 def _kinds(values: "pd.Series[Any]") -> set[str]:
@@ -173,13 +200,51 @@ def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
     records = []
     for number, line in enumerate(whole_lines(path), start=1):  # a draw whose line has no end has no row yet
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_constant=_refuse_constant)
         except ValueError as err:  # no JSON, or no UTF-8
-            raise RunFolderError(f"{path}:{number}: not a row: {err}") from err
-        if not isinstance(record, dict) or not set(IDENTITY) <= set(record):
-            raise RunFolderError(f"{path}:{number}: not a row: needs {', '.join(IDENTITY)}")
+            raise RunFolderError(f"{path}:{number}: not a row: {err}; {_MEND}") from err
+        if isinstance(record, dict):
+            _refuse_newer(path, record.get("schema_version"))
+        problem = _problem(record)
+        if problem is not None:
+            raise RunFolderError(f"{path}:{number}: not a row: {problem}; {_MEND}")
         records.append(record)
     return records
+
+
+_MEND = "put the line back as it was, or delete it: --resume then runs its draw again"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _problem(record: object) -> str | None:
+    """Return what is wrong with a line that a sweep cannot have written, or None."""
+    if not isinstance(record, dict) or not set(IDENTITY) <= set(record):
+        return f"needs {', '.join(IDENTITY)}"
+    for name, value in record.items():
+        if value is None or type(value) in _NUMBERS or (type(value) is str and _may_be_text(name)):
+            continue
+        return f"{name} is {value!r}, must be {'text or ' if _may_be_text(name) else ''}a number"
+    for name in IDENTITY:
+        if type(record[name]) is not (str if name in TEXT else int):
+            return f"{name} is {record[name]!r}, must be {'text' if name in TEXT else 'a whole number'}"
+    for name in ("candidate", "attempts", "schema_version"):
+        if type(record.get(name)) not in _WHOLE_OR_NOT:
+            return f"{name} is {record[name]!r}, must be a whole number"
+    for name, allowed in ALLOWED.items():
+        if name in record and record[name] not in allowed:
+            return f"{name} is {record[name]!r}, must be one of {', '.join(allowed)}"
+    return None
+
+
+_NUMBERS = (int, float, bool)
+_WHOLE_OR_NOT = (int, type(None))
+
+
+def _may_be_text(name: str) -> bool:
+    return name in TEXT or name.startswith("param.")
 
 
 def _ordered(columns: pd.Index) -> list[str]:

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import cast
 
 from orchestrator.assignments import Observation, Recorded
+from orchestrator.errors import RunFolderError
 from orchestrator.plan import Cell, TrialPlan
 from orchestrator.problems import without_keys
 from orchestrator.results import COLUMNS, SCHEMA_VERSION
 from orchestrator.results import Cell as Value
 from trainables.metrics import METRICS
 from trainables.protocol import Scalar
-from trainables.trial import Status, TrialOutcome
+from trainables.trial import Phase, Status, TrialOutcome
 
 PARAMETER = "param."
 """Prefix of the columns that hold a detector's settings."""
@@ -94,6 +96,26 @@ def read_back(row: Mapping[str, Value], cell: Cell, metric: str, *, again: bool 
         parameters=parameters,
         observation=None if again else observe(row, metric),
     )
+
+
+def refuse_edited(row: Mapping[str, Value], cell: Cell, run: Path) -> None:
+    """Refuse a row of this plan that no sweep can have written.
+
+    Raises
+    ------
+    RunFolderError
+        Its draw is none of its cell, or its settings are not those that its trial is named after.
+    """
+    candidate, draw = row.get("candidate"), draw_of(row)
+    parameters = {name: row.get(PARAMETER + name) for name in cell.space}
+    phase: Phase = "report" if row["phase"] == "report" else "select"
+    draws = cell.report_draws if phase == "report" else cell.selection_draws
+    number = candidate if isinstance(candidate, int) else None
+    if draw not in draws or TrialPlan(cell, phase, number, parameters, (draw,)).id != row["trial"]:
+        raise RunFolderError(
+            f"{run / 'rows.jsonl'}: the row of trial {row['trial']}, draw {draw} was edited: trial, draw and settings "
+            "do not belong together; put it back as it was, or delete its line: --resume then runs its draw again"
+        )
 
 
 def draw_of(row: Mapping[str, Value]) -> int:

@@ -78,6 +78,13 @@ class Dimension:
         """The Optuna distribution; made on demand, so that a plan stays plain data."""
         return KINDS[self.kind].distribution(self.values)
 
+    def holds(self, value: Scalar) -> bool:
+        """Say whether a search over this dimension could have suggested the value."""
+        if self.kind == "choice":
+            return value in self.values
+        low, high = self.values
+        return isinstance(value, int | float) and _number(low) <= value <= _number(high)
+
 
 def kind_problem(kind: str) -> str | None:
     """Say what is wrong with the name of a kind, with the nearest valid one."""

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from orchestrator.errors import RunFolderError
 from orchestrator.json_lines import cut_partial_line
-from orchestrator.results import Cell, read_records, row_line, write_parquet, write_scores
+from orchestrator.results import Cell, read_records, row_line, trace_file, write_parquet, write_scores
 from trainables.trial import WindowScores
 from trainables.winner import SavedWinner
 
@@ -26,6 +26,9 @@ MANIFEST = "manifest.json"
 JOURNAL = "optuna.journal"
 LOG = "sweep.log"
 WINNERS = "winners"
+
+_OF_A_START = frozenset({ROWS, SPEC, LOG, f"{SPEC}.part", f"{MANIFEST}.part"})
+"""What a run folder may hold before it has its manifest."""
 
 
 class RunFolder:
@@ -91,7 +94,35 @@ class RunFolder:
                 os.ftruncate(self._rows, end)
                 raise
         except OSError as err:
-            raise RunFolderError(f"{self.path}: cannot write: {err.strerror}; free space, then --resume it") from err
+            raise cannot_write(self.path, err) from err
+
+    def write_trace(self, trial: str, draw: int, text: str) -> None:
+        """Write the full trace of a draw that failed.
+
+        Raises
+        ------
+        RunFolderError
+            The disk is full or read-only.
+        """
+        path = trace_file(self.path, trial, draw)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text.rstrip() + "\n", encoding="utf-8")
+        except OSError as err:
+            raise cannot_write(path, err) from err
+
+    def make_winners(self) -> None:
+        """Make the folder of the winners.
+
+        Raises
+        ------
+        RunFolderError
+            The disk is full or read-only.
+        """
+        try:
+            (self.path / WINNERS).mkdir(exist_ok=True)
+        except OSError as err:
+            raise cannot_write(self.path, err) from err
 
     def write_winner(self, cell: str, winner: SavedWinner) -> None:
         """Write the winner of a cell in place of an earlier one.
@@ -109,7 +140,12 @@ class RunFolder:
             shutil.rmtree(folder, ignore_errors=True)
             part.replace(folder)
         except OSError as err:
-            raise RunFolderError(f"{folder}: cannot write: {err.strerror}; free space, then --resume it") from err
+            raise cannot_write(folder, err) from err
+
+    @property
+    def has_manifest(self) -> bool:
+        """False if an earlier start ended before its first row."""
+        return (self.path / MANIFEST).exists()
 
     def winner_folder(self, cell: str) -> Path:
         """Return the folder of a cell's winner; a name that no file could have is encoded."""
@@ -123,7 +159,7 @@ class RunFolder:
             part.write_text(text, encoding="utf-8")
             part.replace(path)
         except OSError as err:
-            raise RunFolderError(f"{path}: cannot write: {err.strerror}") from err
+            raise cannot_write(path, err) from err
 
     def write_manifest(self, manifest: Mapping[str, object]) -> None:
         """Write `manifest.json`."""
@@ -139,8 +175,8 @@ class RunFolder:
         """
         try:
             return write_parquet(self.path)
-        except OSError as err:  # pyarrow's have no strerror
-            raise RunFolderError(f"{self.path}: cannot write: {err}; free space, then --resume it") from err
+        except OSError as err:
+            raise cannot_write(self.path, err) from err
 
     def discard(self) -> None:
         """Remove what this start has written: it was refused before its first row."""
@@ -171,17 +207,37 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
+def cannot_write(path: Path, err: OSError) -> RunFolderError:
+    """Return the one message of a disk that is full or read-only."""
+    why = os.strerror(err.errno) if err.errno else str(err)  # pyarrow hides its own text between two others
+    return RunFolderError(
+        f"{path}: cannot write: {why}; what is written is kept: free space or make it writable, then --resume the run"
+    )
+
+
+def is_free(path: Path) -> bool:
+    """Say whether a new run may use an existing folder: it is empty, or a start ended there before its first row."""
+    names = {each.name for each in path.iterdir()}
+    return not names or (names <= _OF_A_START and _has_no_row(path))
+
+
+def _has_no_row(path: Path) -> bool:
+    rows = path / ROWS
+    return rows.is_file() and rows.stat().st_size == 0
+
+
 def _check_is_run_folder(path: Path) -> None:
     if not path.is_dir():
         raise RunFolderError(f"{path}: no such run folder")
-    missing = [name for name in (ROWS, SPEC, MANIFEST) if not (path / name).is_file()]
+    needed = (ROWS, SPEC) if _has_no_row(path) else (ROWS, SPEC, MANIFEST)
+    missing = [name for name in needed if not (path / name).is_file()]
     if missing:
         raise RunFolderError(f"{path}: not a run folder: {', '.join(missing)} missing")
 
 
 def _make_empty_folder(path: Path) -> None:
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and is_free(path)):
             raise RunFolderError(f"{path}: exists and is not empty; choose another --output, or --resume {path}")
         path.mkdir(parents=True, exist_ok=True)
     except OSError as err:

@@ -52,7 +52,7 @@ def print_summary(run: Path, outcome: Outcome, report: Path | None, console: Con
     for cell, reason in outcome.failures.items():
         out.print(f"no report draws of {cell}: {reason}")
     if outcome.failed:
-        out.print(f"reasons: column `reason` of {run / 'results.parquet'}; full traces: {run / 'sweep.log'}")
+        out.print(f"reasons: column `reason` of {run / 'results.parquet'}; full traces: {run / 'traces'}")
     if report is not None:
         out.print(f"report: {report}")
     command = f"python -m orchestrator.sweep --resume {shlex.quote(str(run))}"

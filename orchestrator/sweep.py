@@ -3,10 +3,11 @@
 0 complete; 1 complete, but some draws failed; 2 bad input, nothing started; 130, 143 interrupted, state kept.
 """
 
-from orchestrator import environment
+from orchestrator import environment, interrupts
 
 if __name__ == "__main__":
-    environment.check_core()  # before the imports below fail with a traceback
+    interrupts.leave_at_once()  # the imports below take seconds
+    environment.check_core()  # before they fail with a traceback
 
 import logging
 import sys
@@ -19,7 +20,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from orchestrator.errors import OrchestratorError, RunFolderError, SpecError
+from orchestrator.errors import OrchestratorError, SpecError
 from orchestrator.estimate import constant_costs
 from orchestrator.memory_plan import plan_memory
 from orchestrator.new_run import made, new_run
@@ -29,6 +30,7 @@ from orchestrator.plan_view import print_plan
 from orchestrator.probe import probe as measured_costs
 from orchestrator.resources import local_machine, plan_slots
 from orchestrator.spec import SweepSpec, load_spec
+from orchestrator.storage import SPEC, RunFolder
 from orchestrator.time_budget import fitted, seconds_of
 from trainables.data import LabelledSeries, load_source
 from trainables.errors import TrainablesError
@@ -152,10 +154,8 @@ def _refuse_combinations(options: RunOptions, **only_new: object) -> None:
 
 def _spec_path(spec: Path | None, resume: Path | None) -> Path:
     if resume is not None:
-        path = resume / "spec.yaml"
-        if not path.is_file():
-            raise RunFolderError(f"{resume}: not a run folder, it has no spec.yaml; give what --resume printed")
-        return path
+        with RunFolder(resume, resume=True):  # refused before anything is read or printed
+            return resume / SPEC
     if spec is None:
         raise SpecError(["give a sweep file, for example search_spaces/fewshot.yaml, or --resume RUN"])
     return spec

@@ -40,7 +40,7 @@ class Winners:
     def start(self) -> None:
         """Mark a new run folder as one that keeps winners."""
         if not self._folder.records:
-            (self._folder.path / WINNERS).mkdir(exist_ok=True)
+            self._folder.make_winners()
 
     def missing(self, cell: str, ended_ok: Sequence[TrialPlan]) -> TrialPlan | None:
         """Return the report trial that must run again for its detector, once at most, or None.

@@ -7,7 +7,22 @@ import pytest
 
 os.environ["FEWSHOT_CACHE"] = "off"  # no frozen result in the user's folder; before a worker starts, which inherits it
 
+NIGHTLY = "--nightly"
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Make the long forms something to ask for."""
+    parser.addoption(NIGHTLY, action="store_true", help="run the long forms (mark nightly), too: tens of minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the long forms unless they were asked for."""
+    if not config.getoption(NIGHTLY):
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason=f"a long form: {NIGHTLY} runs it"))
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ loggers and restore are off: rows are the one truth, and the driver writes them.
 driver's assignments, a scheduler passes each report on and stops a trial after its last draw.
 """
 
+import io
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.interrupts import Interrupts
 from orchestrator.plan import Cell
 from orchestrator.variables import environment
-from trainables.trial import Status
+from trainables.trial import Status, TrialOutcome
 from trainables.tune_trainable import DRAW, OUTCOME, DrawTrainable, pack
 from trainables.watchdog import GRACE_S
 
@@ -106,7 +107,8 @@ class _Desk:
         running = self._forget(trial_id)
         overtime = time.monotonic() - running.since - self._workplace.draw_timeout_s
         status, reason, again = _why_lost(error, hung=overtime >= GRACE_S / 2)
-        self.driver.lost(running.assignment, tuple(running.left), status, reason, again=again)
+        outcome = TrialOutcome(status=status, reason=reason, trace=error)
+        self.driver.lost(running.assignment, tuple(running.left), outcome, again=again)
 
     def _forget(self, trial_id: str) -> _Running:
         self._on_gpu.discard(trial_id)
@@ -191,6 +193,16 @@ class _Watcher(Callback):  # type: ignore[misc]
         result.pop(OUTCOME, None)
 
 
+class _Aside(io.TextIOBase):
+    """Takes what Ray prints into sweep.log: of a node that was lost it shows pieces of its own logs."""
+
+    def write(self, text: str) -> int:
+        """Log each line."""
+        for line in filter(str.strip, text.splitlines()):
+            logger.info("ray: %s", line.rstrip())
+        return len(text)
+
+
 class RayTuneBackend:
     """See `Backend`.
 
@@ -208,7 +220,8 @@ class RayTuneBackend:
 
     def run(self, driver: Driver, workplace: Workplace, interrupts: Interrupts) -> None:
         """See `Backend`."""
-        with connected(self._address, workplace, driver.plan, interrupts, verbose=self._verbose) as slots:
+        aside = nullcontext() if self._verbose else redirect_stdout(_Aside())
+        with aside, connected(self._address, workplace, driver.plan, interrupts, verbose=self._verbose) as slots:
             interrupts.install()  # ray.init took SIGTERM for itself
             workplace = replace(workplace, slots=slots)
             desk = _Desk(driver, workplace)

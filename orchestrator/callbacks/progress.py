@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,9 +14,10 @@ from orchestrator.callbacks._tally import FAILURES, CellTally, Tally, spoken
 from orchestrator.callbacks.base import CellSummary, Row, SweepSummary
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.results import Cell as Value
+from orchestrator.results import trace_file
 from trainables.trial import WindowScores
 
-SAME_FAILURE_LINES = 3
+SAME_FAILURE_LINES = 5
 """Failures with the same reason in one cell that get a line each; further ones are counted."""
 
 REFRESHES_PER_SECOND = 2
@@ -26,6 +28,8 @@ class Progress:
 
     Parameters
     ----------
+    run
+        The run folder: lines of failures name the file of their full trace.
     console
         Where to; default standard error.
     quiet
@@ -38,12 +42,14 @@ class Progress:
 
     def __init__(
         self,
+        run: Path,
         console: Console | None = None,
         *,
         quiet: bool = False,
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._run = run
         self._console = console or Console(stderr=True)
         self._quiet = quiet
         self._verbose = verbose
@@ -102,13 +108,14 @@ class Progress:
         return self._tally
 
     def _failure(self, cell: str, name: str, row: Row) -> None:
-        reason = str(row.get("reason") or "no reason given")
+        reason = " ".join(str(row.get("reason") or "no reason given").split())
         self._same[cell, reason] += 1
         seen = self._same[cell, reason]
         if seen > SAME_FAILURE_LINES:
             return
         more = "; further failures like this one are counted, not shown" if seen == SAME_FAILURE_LINES else ""
-        self._line(f"{row['status']}  {name}: {reason}{more}")
+        trace = trace_file(self._run, str(row["trial"]), int(row["draw"] or 0))
+        self._line(f"{row['status']}  {name}: {reason}; trace: {trace}{more}")
 
     def _line(self, text: str) -> None:
         """Print one line, neither wrapped nor coloured, above the live table if there is one."""

@@ -139,7 +139,11 @@ class WandbObserver:
         self._put(_LAST, None)
         self._finishing.set()
         limit = min(EXIT_SECONDS, INTERRUPTED_SECONDS) if summary.interrupted else EXIT_SECONDS
-        self._thread.join(limit)
+        try:
+            self._thread.join(limit)
+        except BaseException:  # a signal: whoever waits for the tracker has had enough
+            self._drop()
+            raise
         if self._thread.is_alive():
             left = self._queue.qsize()  # the one being written and those waiting; the end mark makes up for it
             self._drop()

@@ -140,7 +140,7 @@ def test_a_cluster_of_two_nodes_gives_the_same_rows(tmp_path):
 def test_a_run_folder_holds_its_layout_and_nothing_of_tune(everything):
     _, run, _, _ = everything("ray")
     files = {"manifest.json", "optuna.journal", "results.parquet", "rows.jsonl", "spec.yaml", "sweep.log"}
-    assert files | {"scores", "winners"} == {path.name for path in run.iterdir()} - {"report"}
+    assert files | {"scores", "traces", "winners"} == {path.name for path in run.iterdir()} - {"report"}
 
 
 def test_failed_draws_run_again_only_when_asked(tmp_path):

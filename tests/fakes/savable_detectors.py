@@ -100,3 +100,28 @@ class SlowToSave(Levels):
     @classmethod
     def load(cls, folder: Path, config: InstantConfig, resources: TrialResources) -> "SlowToSave":
         return cls(config, resources)
+
+
+class PacedConfig(InstantConfig):
+    pace: float = 0.05
+
+
+class Paced(Levels):
+    """Takes its time: long enough for something to happen to it."""
+
+    Config: ClassVar[type[DetectorConfig]] = PacedConfig
+
+    def fit(self, support: LabelledWindows, reference: Windows) -> "Levels":
+        time.sleep(self.config.pace)
+        return super().fit(support, reference)
+
+
+class PacedNormal(Paced):
+    """Needs no labelled fault."""
+
+    labels: ClassVar[Labels] = "normal"
+
+    def fit(self, support: LabelledWindows, reference: Windows) -> "Levels":
+        time.sleep(self.config.pace)
+        self.level = reference.table[reference.ends].mean(axis=0)
+        return self

@@ -64,7 +64,7 @@ def one_message(result: Result) -> str:
         (["--resume", "run", "--time-budget", "1h"], "leave out --time-budget"),
         (["good.yaml", "--time-budget", "soon"], "--time-budget soon: not a time; write 90s, 15m, 2h or 1h30m"),
         (["good.yaml", "--time-budget", "1s"], "--time-budget: 0.0 min are not enough: even 5 candidates"),
-        (["--resume", "run"], "run: not a run folder, it has no spec.yaml"),
+        (["--resume", "run"], "run: no such run folder"),
         (["good.yaml", "--output", "full"], "--output full: is not empty"),
         (["good.yaml", "--output", "good.yaml"], "--output good.yaml: is a file"),
         (["good.yaml", "--output", "x" * 300], "File name too long; give a new or empty folder"),

@@ -14,6 +14,8 @@ from orchestrator.callbacks.progress import Progress
 from tests.fakes.plans import METRIC, make_cell, make_result, make_sweep_plan, report_trial, select_trial
 from trainables.metrics import METRICS
 
+RUN = Path("runs/one")
+
 
 class Clock:
     def __init__(self) -> None:
@@ -25,7 +27,7 @@ class Clock:
 
 def plain(**options: bool) -> tuple[Progress, io.StringIO]:
     out = io.StringIO()
-    return Progress(Console(file=out, width=40), **options), out
+    return Progress(RUN, Console(file=out, width=40), **options), out
 
 
 def run_failing(progress: Progress, failures: int) -> None:
@@ -44,19 +46,20 @@ def run_failing(progress: Progress, failures: int) -> None:
 def test_off_a_terminal_a_failure_and_a_finished_cell_are_one_unwrapped_uncoloured_line_each():
     progress, out = plain()
     run_failing(progress, failures=1)
+    trace = f"trace: runs/one/traces/{report_trial(make_cell(draws=2), 100).id}-100.txt"
     assert (
-        "failed  moment_lora-simulated-f0-k20 report draw 100: ValueError: a [planted] error that is long\n"
+        f"failed  moment_lora-simulated-f0-k20 report draw 100: ValueError: a [planted] error that is long; {trace}\n"
         "[1/1] moment_lora-simulated-f0-k20: average_precision 0.750, 1 of 2 rows ok, 1 failed, 3 min 20 s\n"
     ) == out.getvalue()
 
 
-def test_the_same_failure_over_and_over_gets_three_lines():
+def test_the_same_failure_over_and_over_gets_five_lines():
     progress, out = plain()
     run_failing(progress, failures=50)
     lines = out.getvalue().splitlines()
-    assert 4 == len(lines)
-    assert lines[2].endswith("further failures like this one are counted, not shown")
-    assert "50 failed" in lines[3]
+    assert 6 == len(lines)
+    assert lines[4].endswith("further failures like this one are counted, not shown")
+    assert "50 failed" in lines[5]
 
 
 def test_quiet_prints_nothing():
@@ -92,7 +95,7 @@ def test_a_resumed_sweep_says_how_much_is_there():
 def test_on_a_terminal_a_table_shows_counts_best_and_time_left():
     out = io.StringIO()
     clock = Clock()
-    progress = Progress(Console(file=out, width=120, height=30, force_terminal=True), clock=clock)
+    progress = Progress(RUN, Console(file=out, width=120, height=30, force_terminal=True), clock=clock)
     searched, plain_cell = make_cell(candidates=2), make_cell("random_forest", draws=4)
     progress.on_start(make_sweep_plan(searched, plain_cell))
     first, second = select_trial(searched, 0), select_trial(searched, 1)
@@ -161,7 +164,7 @@ def test_a_cell_that_an_earlier_start_completed_counts_as_done_until_it_is_opene
 
 
 def test_while_the_report_is_made_the_terminal_says_so():
-    progress = Progress(Console(file=io.StringIO(), force_terminal=True))
+    progress = Progress(RUN, Console(file=io.StringIO(), force_terminal=True))
     cell = make_cell()
     progress.on_start(make_sweep_plan(cell), [make_result(report_trial(cell, d), d) for d in cell.report_draws])
     assert "tiny: all cells are done; making the report" == str(progress._view())

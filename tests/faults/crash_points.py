@@ -1,0 +1,113 @@
+"""Runs a small sweep that dies at its n-th touch of the run folder, then goes on; one forked child for each.
+
+`python -m tests.faults.crash_points FOLDER N [N ...]` prints one JSON line a point: what the dying touch was, and
+what is wrong after the resume.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.fakes.sweeps import comparable, rows_of, run_sweep
+from tests.faults.small_sweep import SmallSweep
+
+AUDITED = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
+
+
+class Dying:
+    """Counts touches of a folder; the process ends without a word at number `last`, the first being 1.
+
+    Of a write that it dies at, the first half is done.
+    """
+
+    def __init__(self, folder: Path, last: int, said: Path) -> None:
+        self._folder = str(folder)
+        self._last = last
+        self._said = said
+        self._count = 0
+        sys.addaudithook(self._audit)
+        for name in ("write", "fsync", "ftruncate"):
+            setattr(os, name, self._dying(name, getattr(os, name)))
+
+    def _audit(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event not in AUDITED or not str(arguments[0]).startswith(self._folder):
+            return
+        if event != "open" or int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR):
+            self._touch(f"{event} {Path(str(arguments[0])).relative_to(self._folder)}")
+
+    def _dying(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def touching(descriptor: int, *more: bytes) -> object:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if str(path).startswith(self._folder):
+                self._touch(f"{name} {path.name}", lambda: name == "write" and real(descriptor, _half(more[0])))
+            return real(descriptor, *more)
+
+        return touching
+
+    def _touch(self, what: str, last_words: Callable[[], object] = lambda: None) -> None:
+        self._count += 1
+        if self._count == self._last:
+            self._said.write_text(what)
+            last_words()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Do something in a child; its exit code, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        try:
+            code = work()
+        except BaseException as err:  # whatever it is, the child must not go on as its parent
+            sys.stderr.write(f"{type(err).__name__}: {err}\n")
+            code = 99
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def what_is_wrong(small: SmallSweep, run: Path, ended: int) -> Iterator[str]:
+    """Yield what is not as in the uninterrupted run."""
+    if ended:
+        yield f"the resume ended with {ended}"
+        return
+    if comparable(rows_of(small.whole)) != comparable(rows_of(run)):
+        yield "other rows"
+    if len((run / "rows.jsonl").read_text().splitlines()) != small.plan.rows:
+        yield "a row twice"
+    theirs, ours = ({str(path.relative_to(top)) for path in top.rglob("*")} for top in (small.whole, run))
+    yield from sorted(theirs ^ ours)
+
+
+def try_point(small: SmallSweep, run: Path, point: int) -> dict[str, object]:
+    """Die at a touch, go on, and look at what is there."""
+    said = run.with_name("said")
+
+    def die() -> int:
+        Dying(run, point, said)
+        return run_sweep(small.plan, small.series, run, backend="inline")[0]
+
+    def go_on() -> int:
+        resume = (run / "spec.yaml").is_file()
+        return run_sweep(small.plan, small.series, run, backend="inline", resume=resume)[0]
+
+    at = said.read_text() if forked(die) < 0 else "the end"
+    wrong = list(what_is_wrong(small, run, forked(go_on)))
+    shutil.rmtree(run)
+    return {"point": point, "at": at, "wrong": wrong}
+
+
+if __name__ == "__main__":
+    folder, points = Path(sys.argv[1]), map(int, sys.argv[2:])
+    small = SmallSweep(folder, pace=0.0)
+    forked(lambda: int(not small.whole))  # nothing runs in this process: its threads would not survive a fork
+    small.whole = folder / "whole"
+    for point in points:
+        print(json.dumps(try_point(small, folder / "run", point)), flush=True)
