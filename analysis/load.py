@@ -145,7 +145,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
         raise AnalysisError(f"{folders[0]}: no rows yet; the sweep has not finished a draw")
     notes = _fingerprint_notes(rows, mixed=mixed)
     names = _told_apart(rows, folders, notes)
-    rows = _one_winner(_renamed(rows, names), notes)
+    rows = _one_winner(_one_origin(_renamed(rows, names), notes), notes)
     notes += _computing_notes(rows)
     manifests = tuple(_manifest(folder, notes) for folder in folders)
     planned = planned_draws(manifests, names)
@@ -241,6 +241,27 @@ def _told_apart(rows: pd.DataFrame, folders: Sequence[Path], notes: list[str]) -
 def _renamed(rows: pd.DataFrame, names: Names) -> pd.DataFrame:
     keys = zip(rows["run"], rows["detector"], strict=True)
     return rows.assign(detector=[names.get(key, key[1]) for key in keys]) if names else rows
+
+
+def _one_origin(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Set aside what other code, data or weights made than the last row of the same cell and phase: no mean has both.
+
+    A forced resume leaves such rows behind. Their draws count as missing.
+    """
+    ok = rows.loc[(rows["status"] == "ok") & rows["fingerprint"].notna(), ["run", *CELL, "phase", "fingerprint"]]
+    latest = ok.groupby(["run", *CELL, "phase"])["fingerprint"].transform("last")
+    other = ok[ok["fingerprint"] != latest]
+    if other.empty:
+        return rows
+    cells = other[CELL[:3]].drop_duplicates().itertuples(index=False, name=None)
+    names = listed([f"{detector} at {shots} shots on {source}" for source, detector, shots in cells])
+    notes.append(
+        f"{len(other)} rows of {names} are set aside: other code, data or weights made the rest of their cell."
+    )
+    reason = "set aside: other code, data or weights made the rest of its cell"
+    rows = rows.copy()
+    rows.loc[other.index, ["status", "reason"]] = ["pruned", reason]
+    return rows
 
 
 def _one_winner(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

@@ -125,6 +125,23 @@ def test_unlike_fingerprints_of_two_runs_are_refused_unless_told(tmp_path):
     assert any(note.startswith("Mixed input") for note in load_sweep(runs, mixed=True).notes)
 
 
+def test_rows_of_unlike_fingerprints_in_one_cell_are_not_pooled(tmp_path):
+    run = make_run(tmp_path / "run", tiny())
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    report = [row for row in rows if row["phase"] == "report" and row["detector"] == "random_forest"]
+    for row in report[:1]:
+        row["fingerprint"] = "0ther"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sweep = load_sweep([run])
+    left = sweep.report[sweep.report["detector"] == "random_forest"]
+    assert [row["draw"] for row in report[1:]] == list(left["draw"])
+    (gap,) = sweep.gaps
+    assert ("random_forest", report[0]["draw"], "pruned") == (gap.detector, gap.draw, gap.status)
+    assert "other code, data or weights" in gap.reason
+    assert any(note.startswith("1 rows of random_forest at ") for note in sweep.notes)
+
+
 def test_the_same_detector_in_two_runs_is_told_apart_not_pooled(tmp_path):
     runs = [make_run(tmp_path / name, tiny()) for name in ("a", "b")]
     sweep = load_sweep(runs)

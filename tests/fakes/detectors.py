@@ -52,6 +52,10 @@ class Raising(Instant):
         raise ValueError("planted error")
 
 
+class RaisingNone(Raising):
+    labels: ClassVar[Labels] = "none"
+
+
 class Leaking(Instant):
     """Fails with a text that quotes the environment, as careless libraries do."""
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tests.fakes.detectors import Instant, InstantConfig
 from trainables.data.windows import LabelledWindows, Windows
-from trainables.protocol import DetectorConfig
+from trainables.protocol import DetectorConfig, Labels
 
 
 class Dying(Instant):
@@ -16,6 +16,10 @@ class Dying(Instant):
 
     def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
         os._exit(1)
+
+
+class DyingNone(Dying):
+    labels: ClassVar[Labels] = "none"
 
 
 class OnceConfig(InstantConfig):

@@ -2,16 +2,14 @@
 
 import shlex
 import signal
-import subprocess
-import sys
+import socket
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.fakes.sweep_process import finished, start, wait_for_rows
 from tests.fakes.sweeps import FAKES, comparable, plan_of, rows_of, run_sweep, spec_text
 
-ROOT = Path(__file__).parents[2]
 SLOW = f"""
   slow:
     class: {FAKES}:Slow
@@ -20,62 +18,104 @@ SLOW = f"""
 BACKENDS = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.sweep", *map(str, arguments)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def wait_for_rows(run, count, process):
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        if (run / "rows.jsonl").exists() and (run / "rows.jsonl").read_bytes().count(b"\n") >= count:
-            return
-        time.sleep(0.02)
-    process.kill()
-    pytest.fail(f"no {count} rows: {process.communicate()}")
-
-
-@pytest.fixture
-def spec(tmp_path):
-    path = tmp_path / "sweep.yaml"
-    path.write_text(spec_text(SLOW))
-    return path
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep file, and the rows of the sweep when nothing interrupts it."""
+    folder = tmp_path_factory.mktemp("sweep")
+    plan, series = plan_of(folder, SLOW)
+    return folder / "sweep.yaml", comparable(run_sweep(plan, series, folder / "whole", backend="inline")[1])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_sweep_and_the_printed_command_completes_it(spec, tmp_path, backend, number, code):
+def test_a_signal_ends_the_sweep_and_the_printed_command_completes_it(sweep, tmp_path, backend, number, code):
+    spec, whole = sweep
     run = tmp_path / "run"
     process = start(spec, "--backend", backend, "--output", run, "--quiet")
-    wait_for_rows(run, 3, process)
+    assert wait_for_rows(run, 3, process)
     process.send_signal(number)
     asked = time.monotonic()
-    out, err = process.communicate(timeout=60)
+    ended, out, err = finished(process)
     assert time.monotonic() - asked < 10
-    assert code == process.returncode, err
+    assert code == ended, err
     assert "Traceback" not in err
     left = rows_of(run)
     assert 3 <= len(left) < 10
     assert {"ok"} == {row["status"] for row in left.values()}
     command = next(line for line in out.splitlines() if line.startswith("interrupted")).split(": ", 1)[1]
     assert f"python -m orchestrator.sweep --resume {run}" == command
-    resumed = start(*shlex.split(command)[3:], "--backend", "inline", "--quiet")
-    out, err = resumed.communicate(timeout=120)
-    assert 0 == resumed.returncode, err
-    plan, series = plan_of(tmp_path, SLOW)
-    _, whole = run_sweep(plan, series, tmp_path / "whole", backend="inline")
-    assert comparable(whole) == comparable(rows_of(run))
+    ended, _, err = finished(start(*shlex.split(command)[3:], "--backend", "inline", "--quiet"))
+    assert 0 == ended, err
+    assert whole == comparable(rows_of(run))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_second_signal_leaves_at_once_with_whole_rows(spec, tmp_path, backend):
+def test_a_second_signal_leaves_at_once_and_loses_nothing(sweep, tmp_path, backend):
+    spec, whole = sweep
     run = tmp_path / "run"
     process = start(spec, "--backend", backend, "--output", run, "--quiet")
-    wait_for_rows(run, 2, process)
+    assert wait_for_rows(run, 2, process)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=15)
-    assert 130 == process.returncode
-    assert len(rows_of(run)) >= 2
+    assert 130 == finished(process, within=15)[0]
+    assert 2 <= len(rows_of(run)) < 10
+    ended, _, err = finished(start("--resume", run, "--backend", "inline", "--quiet"))
+    assert 0 == ended, err
+    assert whole == comparable(rows_of(run))
+
+
+@pytest.fixture
+def deaf_tracker(monkeypatch):
+    """Environment of a W&B server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        yield {"WANDB_API_KEY": "x" * 40, "WANDB_BASE_URL": address}
+
+
+@pytest.fixture
+def tracked(tmp_path):
+    """The sweep file with the tracker online."""
+    spec = tmp_path / "tracked.yaml"
+    spec.write_text(spec_text(SLOW, tracking="{wandb: {mode: online}}"))
+    return spec
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_within_10_s_while_the_tracker_hangs(tracked, deaf_tracker, tmp_path, number, code):
+    run = tmp_path / "run"
+    process = start(tracked, "--backend", "inline", "--output", run, "--quiet", **deaf_tracker)
+    assert wait_for_rows(run, 4, process)
+    process.send_signal(number)
+    asked = time.monotonic()
+    ended, out, err = finished(process)
+    assert time.monotonic() - asked < 10
+    assert code == ended, err
+    assert "Traceback" not in err
+    assert f"interrupted; go on with: python -m orchestrator.sweep --resume {run}" in out
+
+
+def test_a_signal_ends_the_last_wait_for_a_tracker_that_hangs(tracked, deaf_tracker, tmp_path):
+    run = tmp_path / "run"
+    process = start(tracked, "--backend", "inline", "--output", run, "--quiet", **deaf_tracker)
+    assert wait_for_rows(run, 10, process)
+    report = run / "report" / "index.html"
+    while not report.exists():
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    ended, out, err = finished(process)
+    assert time.monotonic() - asked < 5
+    assert 130 == ended, err
+    assert "Traceback" not in err
+    assert "rows: 10 ok; 0 of 10 missing" in out
+
+
+@pytest.mark.parametrize("after", [0.3, 1.0, 1.6])
+def test_a_signal_before_the_first_row_leaves_quietly(sweep, tmp_path, after):
+    process = start(sweep[0], "--backend", "inline", "--output", tmp_path / "run", "--quiet")
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    ended, _, err = finished(process, within=15)
+    assert 130 == ended
+    assert "Traceback" not in err
