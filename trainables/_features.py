@@ -24,12 +24,18 @@ _IQR_OF_NORMAL = 1.3489795003921634
 """Interquartile range of a standard normal distribution: twice its 75 % quantile."""
 
 
-def squashed(windows: Windows) -> Iterator[NDArray[np.float64]]:
-    """Yield arcsinh of the windows' values, time before channels: [<= chunk, L, C] in order."""
+def squashed(windows: Windows, channels: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.float64]]:
+    """Yield arcsinh of windows, time before channels: [<= chunk, L, C'] in order; of all channels or of some."""
     steps = np.arange(1 - windows.length, 1)
     for start in range(0, len(windows), _CHUNK):
-        ends = windows.ends[start : start + _CHUNK]
-        yield np.arcsinh(windows.table[ends[:, None] + steps]).astype(np.float64)  # [n, L, C]
+        rows = windows.ends[start : start + _CHUNK, None] + steps  # [n, L]
+        values = windows.table[rows] if channels is None else windows.table[rows[:, :, None], channels]
+        yield np.arcsinh(values).astype(np.float64)  # [n, L, C']
+
+
+def level_and_spread(x: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return recent level, level and spread [n, C] each, of squashed values [n, L, C]."""
+    return [x[:, -RECENT:].mean(axis=1), x.mean(axis=1), x.std(axis=1)]
 
 
 def window_features(windows: Windows) -> NDArray[np.float64]:
@@ -49,11 +55,8 @@ def window_features(windows: Windows) -> NDArray[np.float64]:
     half = windows.length // 2
     rows = []
     for x in squashed(windows):
-        recent = x[:, -RECENT:].mean(axis=1)
-        level = x.mean(axis=1)
-        spread = x.std(axis=1)
         trend = x[:, -half:].mean(axis=1) - x[:, :half].mean(axis=1)
-        rows.append(np.concatenate([recent, level, spread, trend], axis=1))  # [n, 4 C]
+        rows.append(np.concatenate([*level_and_spread(x), trend], axis=1))  # [n, 4 C]
     return np.concatenate(rows)  # [N, 4 C]
 
 

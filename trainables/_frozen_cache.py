@@ -128,8 +128,7 @@ class DiskCache:
         path = self._path(key)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(_digest(rest) + rest)
+            _write(part, _digest(rest) + rest)
             part.replace(path)
             self._since_trim += len(rest)
             if self._since_trim >= TRIM_EVERY:
@@ -158,6 +157,15 @@ class DiskCache:
             path.unlink(missing_ok=True)
             excess -= size
         self._since_trim = 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, and make its folder only where there is none: one more look a result is a tenth of its cost."""
+    try:
+        path.write_bytes(content)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def disk_cache() -> DiskCache | None:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables._features import RECENT, squashed, window_features
+from trainables._features import RECENT, level_and_spread, squashed, window_features
 from trainables._support import standardisation
 from trainables.data.windows import Windows
 from trainables.errors import DetectorError
@@ -60,7 +60,8 @@ class InputScaling:
             found = windows.x[:, self.kept]
         else:
             centre, spread = self.centre[self.kept], self.spread[self.kept]
-            scaled = [(x[:, :, self.kept] - centre) / spread for x in squashed(windows)]  # [n, L, C']
+            some = None if len(self.kept) == windows.channels else self.kept
+            scaled = [(x - centre) / spread for x in squashed(windows, some)]  # [n, L, C']
             found = np.ascontiguousarray(np.concatenate(scaled).transpose(0, 2, 1), dtype=np.float32)  # [N, C', L]
         if not np.isfinite(found).all():
             bad = np.unique(np.nonzero(~np.isfinite(found))[1])
@@ -149,12 +150,12 @@ def fit_context(reference: Windows, scaling: InputScaling) -> Context:
 def _raw_context(windows: Windows, scaling: InputScaling) -> NDArray[np.float64]:
     if not len(windows):
         return np.empty((0, context_width(windows.channels)))
-    by_channel = window_features(windows)[:, : 3 * windows.channels]  # recent level, level, spread
-    extremes = []
+    rows = []
     for x in squashed(windows):
         recent = (x[:, -RECENT:] - scaling.centre) / scaling.spread  # [n, 8, C]
-        extremes.append(np.concatenate([_largest(np.abs(recent.mean(axis=1))), _largest(recent.std(axis=1))], axis=1))
-    return np.concatenate([by_channel, np.concatenate(extremes)], axis=1)  # [N, 3 C + 8]
+        extremes = [_largest(np.abs(recent.mean(axis=1))), _largest(recent.std(axis=1))]
+        rows.append(np.concatenate([*level_and_spread(x), *extremes], axis=1))
+    return np.concatenate(rows)  # [N, 3 C + 8]
 
 
 def _largest(values: NDArray[np.float64]) -> NDArray[np.float64]:
