@@ -16,6 +16,8 @@ SCHEMA_FILE: Final = Path(__file__).resolve().parents[1] / "search_spaces" / "sc
 WIDE = 128
 """Columns above which the backbone sees the channels that move most only: its cost grows with their number."""
 KEPT = 64
+PATCH = 8
+"""Steps of a patch: what MOMENT sees as one."""
 COMMENT_WIDTH = 110
 PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 
@@ -57,7 +59,7 @@ def spec_text(name: str, inspection: Inspection, suggestion: Suggestion, folder:
         "resources: {gpu_memory_gb: 8, trials_per_gpu: 1, threads: 1, draw_timeout_s: 900}",
         f"tracking: {{wandb: {{mode: auto, project: {_scalar(name)}}}}}",
         "",
-        *_detectors(len(inspection.series.columns), effort),
+        *_detectors(len(inspection.series.columns), suggestion.data.window, effort),
     ]
     return "\n".join(lines) + "\n"
 
@@ -128,7 +130,7 @@ def _few_shot(suggestion: Suggestion) -> Iterator[str]:
         yield f"  {key}: {{first: {seeds.first}, count: {seeds.count}}}"
 
 
-def _detectors(columns: int, effort: Effort) -> Iterator[str]:
+def _detectors(columns: int, window: int, effort: Effort) -> Iterator[str]:
     channels = f"    channels: {KEPT}          # of {columns}: those whose level moves most\n" if columns > WIDE else ""
     yield "# What is under `space` is searched; {} takes the defaults."
     yield textwrap.dedent(
@@ -158,7 +160,10 @@ def _detectors(columns: int, effort: Effort) -> Iterator[str]:
     yield "  # the foundation model; backbone: bundled | AutonLab/MOMENT-1-small, -base, -large | ./folder"
     yield f"  moment_zero_shot:\n    backbone: bundled\n{channels}".rstrip()
     yield f"  moment_linear_probe:\n    backbone: bundled\n{channels}    space:\n      C: {{log_uniform: [1.0e-3, 10]}}"
-    yield f"  moment_lora:\n    backbone: bundled\n{channels}    max_window_passes: {effort.window_passes}\n    space:"
+    yield f"  moment_lora:\n    backbone: bundled\n{channels}    max_window_passes: {effort.window_passes}"
+    if window == PATCH:
+        yield '    targets: "v,o"        # a window of one patch: attention has no choice, so q and k could not learn'
+    yield "    space:"
     yield "      rank: {choice: [2, 4, 8, 16]}\n      learning_rate: {log_uniform: [1.0e-4, 1.0e-2]}"
 
 

@@ -10,7 +10,7 @@ from orchestrator.resources import Slots
 from orchestrator.weights import backbone_names
 from trainables import backbones, moment_memory
 from trainables.data.series import LabelledSeries
-from trainables.errors import MemoryCapError
+from trainables.errors import DetectorError, MemoryCapError
 from trainables.memory import GB, Cap, Passes, gpu_cap, host_cap
 from trainables.protocol import Scalar
 from trainables.registry import config_class
@@ -47,7 +47,8 @@ def plan_memory(plan: SweepPlan, series: Mapping[str, LabelledSeries], *, on_gpu
     Raises
     ------
     PlanError
-        A cell does not fit even one window at a time; says how many GB that would need.
+        A cell does not fit even one window at a time, with how many GB that would need; or its settings do not
+        suit the backbone or the window.
     WeightsError
         A local folder is not a MOMENT.
     """
@@ -58,7 +59,7 @@ def plan_memory(plan: SweepPlan, series: Mapping[str, LabelledSeries], *, on_gpu
         for name in backbone_names(cell):
             try:
                 found.append(_cell_memory(plan, cell, name, series[cell.source], cap))
-            except MemoryCapError as err:
+            except (MemoryCapError, DetectorError) as err:
                 problems.append(f"{cell.detector}, {cell.shots:,} shots of {cell.source}, {name}: {err}")
     if problems:
         raise PlanError("\n".join(problems))

@@ -20,7 +20,8 @@ from torch import Tensor
 from trainables import backbones
 from trainables._frozen_cache import FORMAT, MemoryCache, Result, disk_cache, machine
 from trainables._memory import in_parts, in_slices
-from trainables._moment import MomentBackbone, load, patch_count, window_normalised
+from trainables._moment import MomentBackbone, load, window_normalised
+from trainables._moment_checks import check_suits
 from trainables._moment_config import MomentConfig
 from trainables._moment_input import Normalise
 from trainables._served import Served
@@ -140,14 +141,14 @@ def open_frozen(
     Raises
     ------
     DetectorError
-        The backbone takes no windows of this length.
+        The settings do not suit the backbone or windows of this length.
     WeightsError, MissingPackageError
         It cannot be loaded.
     """
     device = torch.device(resources.device)
     folder = backbone_folder(config.backbone, resources)
     backbone = frozen_backbone(folder, device, config.init, resources.seed)
-    patch_count(length, backbone)
+    check_suits(backbone.config, config, length)
     batch = 1 if resources.device == "cpu" else GPU_WINDOWS
     name = identity(folder, config.init, resources.seed)
     precision = resolved_precision(config.precision, device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables._memory import MicroBatches, in_parts
-from trainables._moment import LoraSettings, MomentBackbone, adapted_from, check_trainable, patch_count, twin
+from trainables._moment import LoraSettings, MomentBackbone, adapted_from, twin
 from trainables._moment_config import parsed_targets, precision_of
 from trainables._torch import EarlyStopping, Schedule
 from trainables.data.windows import LabelledWindows
@@ -64,14 +64,10 @@ def adapt(
 
     Raises
     ------
-    DetectorError
-        Rank, layers or targets do not fit the backbone or the window.
     MemoryCapError
         Not even one window of a training step fits the cap.
     """
     first = adapted_from(config.adapted_layers, frozen)
-    targets = parsed_targets(config.targets)
-    check_trainable(targets, patch_count(telemetry.length, frozen))
     backbone = twin(frozen)
     parameters = backbone.add_lora(lora_settings(config, first))
     counted = config.model_copy(update={"precision": precision_of(config, resources)})

@@ -12,7 +12,7 @@ Goswami et al., "MOMENT: a family of open time-series foundation models", ICML 2
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trainables import backbones
 from trainables._moment_blocks import blocks_of, merge, rms_norm
-from trainables.errors import DetectorError, MissingPackageError, WeightsError
+from trainables.errors import MissingPackageError, WeightsError
 
 REVIN_EPS = 1e-5
 """Added to the standard deviation by momentfm's RevIN."""
@@ -85,8 +85,6 @@ class MomentBackbone:
         self.patch = int(config["patch_len"])
         self.longest = int(config["seq_len"])
         self._heads = int(t5["num_heads"])
-        self._inner = int(t5["d_kv"]) * self._heads
-        self._ff = int(t5["d_ff"])
         self._blocks = blocks_of(self._part("encoder"))
         self._bias: dict[int, Tensor] = {}
 
@@ -125,17 +123,7 @@ class MomentBackbone:
         return F.linear(embeddings, head.weight, head.bias).flatten(start_dim=1)  # [S, P x patch]
 
     def add_lora(self, settings: LoraSettings) -> dict[str, Tensor]:
-        """Put PEFT's LoRA layers in place and return their tensors by name, in PEFT's naming.
-
-        Raises
-        ------
-        DetectorError
-            The rank is larger than an adapted matrix.
-        """
-        other_side = {**dict.fromkeys("qkvo", self._inner), **dict.fromkeys(("wi_0", "wi_1", "wo"), self._ff)}
-        smallest = min(self.width, *(other_side[name] for name in settings.targets))
-        if settings.rank > smallest:
-            raise DetectorError(f"rank {settings.rank} is larger than the adapted matrices, {smallest} at most")
+        """Put PEFT's LoRA layers in place and return their tensors by name, in PEFT's naming."""
         from peft import LoraConfig, get_peft_model  # noqa: PLC0415  (seconds to import, only adapters need it)
 
         layers = "|".join(str(number) for number in range(settings.first_layer, self.layers))
@@ -290,47 +278,6 @@ def _filled(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module
     return filled
 
 
-def patch_count(length: int, backbone: MomentBackbone) -> int:
-    """Return the patches of a window.
-
-    Raises
-    ------
-    DetectorError
-        The length is not a multiple of the patch, or longer than the backbone takes.
-    """
-    if length % backbone.patch or not 0 < length <= backbone.longest:
-        raise DetectorError(
-            f"MOMENT takes windows of a multiple of {backbone.patch} steps, at most {backbone.longest}; got {length}"
-        )
-    return length // backbone.patch
-
-
 def adapted_from(adapted_layers: int | str, backbone: MomentBackbone) -> int:
-    """Return the first adapted block.
-
-    Raises
-    ------
-    DetectorError
-        More layers than the backbone has.
-    """
-    if isinstance(adapted_layers, str):
-        return 0
-    if adapted_layers > backbone.layers:
-        raise DetectorError(f"adapted_layers {adapted_layers}, but the backbone has {backbone.layers}")
-    return backbone.layers - adapted_layers
-
-
-def check_trainable(targets: Sequence[str], patches: int) -> None:
-    """Refuse adapters that cannot learn.
-
-    Raises
-    ------
-    DetectorError
-        One patch leaves attention nothing to choose from, so q and k have no gradient.
-    """
-    idle = [name for name in targets if name in {"q", "k"}]
-    if patches == 1 and idle:
-        raise DetectorError(
-            f"windows of one patch give attention no choice, so {' and '.join(idle)} cannot train; "
-            "use a window of 16 steps or more, or targets v or vo"
-        )
+    """Return the first adapted block."""
+    return 0 if isinstance(adapted_layers, str) else backbone.layers - adapted_layers

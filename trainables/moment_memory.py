@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainables import memory
+from trainables._moment_checks import check_suits
 from trainables._moment_config import MomentConfig, parsed_targets
 from trainables._moment_input import context_width
 from trainables.errors import DetectorError
@@ -54,8 +55,10 @@ def detector_passes(
     MemoryCapError
         Not even one window fits.
     DetectorError
-        Not the settings of a MOMENT detector.
+        Not the settings of a MOMENT detector, or they do not suit the backbone or the window.
     """
+    if isinstance(config, MomentConfig):
+        check_suits(backbone, config, telemetry.length)
     if isinstance(config, MomentLoraConfig):
         parts = lora_footprint(backbone, config, telemetry)
         return lora_passes(parts, config, telemetry.channels, windows, cap)

@@ -128,3 +128,20 @@ def test_precision_that_is_decided_later_counts_as_whichever_takes_more(tmp_path
         return plan_memory(*plan_of(tmp_path, text), on_gpu=True)[0].passes
 
     assert lora("auto").gb == max(lora("fp32").gb, lora("bf16").gb)
+
+
+@pytest.mark.parametrize(
+    ("settings", "overrides", "said"),
+    [
+        ("rank: 97", [], "rank 97 is larger than the adapted matrices, 96 at most"),
+        ("adapted_layers: 5", [], "adapted_layers 5, but the backbone has 4"),
+        ("space: {rank: {int_uniform: [2, 128]}}", [], "rank 128 is larger"),
+        ("rank: 2", ["data.window=8"], "q cannot train; use a window of 16 steps or more, or targets v or v,o"),
+    ],
+)
+def test_settings_that_do_not_suit_backbone_or_window_are_refused_before_anything_starts(
+    tmp_path, settings, overrides, said
+):
+    plan, series = plan_of(tmp_path, f"\n  moment_lora: {{{settings}}}\n", overrides)
+    with pytest.raises(PlanError, match=said):
+        plan_memory(plan, series, on_gpu=False)

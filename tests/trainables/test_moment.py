@@ -11,8 +11,9 @@ from torch import Tensor
 
 from tests.fakes import small_windows
 from trainables import _frozen, _linear_head, backbones
-from trainables._moment import MomentBackbone, load, patch_count, window_normalised, window_scale
-from trainables._moment_config import MomentHeadConfig
+from trainables._moment import MomentBackbone, load, window_normalised, window_scale
+from trainables._moment_checks import check_suits
+from trainables._moment_config import MomentConfig, MomentHeadConfig
 from trainables.data.windows import Windows
 from trainables.errors import DetectorError
 from trainables.moment_linear_probe import MomentLinearProbe
@@ -134,7 +135,7 @@ def test_saving_memory_changes_no_gradient() -> None:
 @pytest.mark.parametrize("length", [0, 12, 520])
 def test_windows_that_do_not_fit_the_patches_are_refused(length: int) -> None:
     with pytest.raises(DetectorError, match=f"multiple of 8 steps, at most 512; got {length}"):
-        patch_count(length, bundled())
+        check_suits(bundled().config, MomentConfig(), length)
 
 
 def test_random_weights_depend_on_the_seed_alone_and_are_not_the_bundled_ones() -> None:
