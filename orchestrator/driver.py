@@ -18,6 +18,7 @@ from orchestrator.journal import StudyJournal
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.problems import without_keys
 from orchestrator.results import Cell as Value
+from orchestrator.results import scores_are_whole
 from orchestrator.rows import SweepFacts, cell_key, draw_of, make_row, observe, read_back, refuse_edited
 from orchestrator.search import SweepSearch
 from orchestrator.storage import RunFolder
@@ -66,7 +67,7 @@ class Driver:
     observers
         Who is told.
     retry_failed
-        Draws whose last row is failed, timeout, oom or interrupted run again.
+        Draws whose last row is failed, timeout, oom or interrupted run again, and those that lost their scores.
     force
         The plan may be another than the one that rows were made by.
 
@@ -258,11 +259,17 @@ class Driver:
                 continue
             if row["fingerprint"] == self._facts.fingerprint:
                 refuse_edited(row, cell, self._folder.path)
-            again = retry_failed and row["status"] not in {"ok", "pruned"}
+            again = retry_failed and self._is_unfinished(row)
             recorded[cell.name].append(read_back(row, cell, self._metric, again=again))
             if row["phase"] == "select" or row["status"] != "pruned":
                 self._keep(cell, row)
         return recorded
+
+    def _is_unfinished(self, row: Row) -> bool:
+        """Say whether a draw failed, or lost its scores."""
+        if row["phase"] == "report" and row["status"] == "ok":
+            return not scores_are_whole(self._folder.path, str(row["trial"]), draw_of(row))
+        return row["status"] not in {"ok", "pruned"}
 
     def _set_aside_stale(self, cell: Cell) -> None:
         """Mark rows that the plan no longer has, so that nobody pools them.

@@ -85,11 +85,12 @@ def run(
         )
         earlier = _earlier_fingerprints(folder, origin, options, nothing_to_do=driver.is_over)
         with log_file(run_dir / LOG), interrupts.caught():
-            started_work = not driver.is_over
+            started_work = not driver.is_over or folder.lacks_results
             if started_work:
                 machine = local_machine()
-                folder.write_text(SPEC, plan.spec.to_yaml())
-                folder.write_manifest(manifest(plan, origin, machine, weights, earlier))
+                if not driver.is_over:
+                    folder.write_text(SPEC, plan.spec.to_yaml())
+                    folder.write_manifest(manifest(plan, origin, machine, weights, earlier))
                 audience.on_start(plan, folder.records)
                 try:
                     _work(driver, folder, _workplace(plan, series, machine, weights), interrupts, options)
@@ -138,8 +139,9 @@ def _work(driver: Driver, folder: RunFolder, workplace: Workplace, interrupts: I
     """Run what is missing; whatever happens, the rows that exist become `results.parquet`."""
     driver.start()
     try:
-        backend = make_backend(options.backend, address=options.address, verbose=options.verbose)
-        backend.run(driver, workplace, interrupts)
+        if not driver.is_over:
+            backend = make_backend(options.backend, address=options.address, verbose=options.verbose)
+            backend.run(driver, workplace, interrupts)
     except SweepInterrupt:
         logger.info("interrupted by signal %s", interrupts.arrived)
     finally:

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.errors import RunFolderError
@@ -82,12 +83,16 @@ def read_scores(run: Path, trial: str, draw: int) -> WindowScores:
     Raises
     ------
     RunFolderError
-        The file is missing.
+        The file is missing or damaged.
     """
     path = score_file(run, trial, draw)
+    again = f"--resume {run} --retry-failed runs its draw again"
     if not path.exists():
-        raise RunFolderError(f"{path}: score file is missing; rerun the draw with --resume {run}")
-    table = pq.ParquetFile(path).read()  # several times faster than pandas, which counts in a report
+        raise RunFolderError(f"{path}: score file is missing; {again}")
+    try:
+        table = pq.ParquetFile(path).read()  # several times faster than pandas, which counts in a report
+    except (OSError, pa.ArrowException) as err:
+        raise RunFolderError(f"{path}: score file is damaged: {err}; {again}") from err
     columns = {name: table.column(name).to_numpy() for name in table.column_names}
     predicted = columns["predicted_type"].astype(np.str_) if "predicted_type" in columns else None
     return WindowScores(
@@ -99,6 +104,15 @@ def read_scores(run: Path, trial: str, draw: int) -> WindowScores:
         score=columns["score"].astype(np.float32),
         predicted_type=predicted,
     )
+
+
+def scores_are_whole(run: Path, trial: str, draw: int) -> bool:
+    """Say whether the window scores of a report draw can be read."""
+    try:
+        read_scores(run, trial, draw)
+    except RunFolderError:
+        return False
+    return True
 
 
 def row_line(row: Mapping[str, Cell]) -> str:
@@ -200,7 +214,7 @@ def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
     records = []
     for number, line in enumerate(whole_lines(path), start=1):  # a draw whose line has no end has no row yet
         try:
-            record = json.loads(line, parse_constant=_refuse_constant)
+            record = _DECODER.decode(line.decode())
         except ValueError as err:  # no JSON, or no UTF-8
             raise RunFolderError(f"{path}:{number}: not a row: {err}; {_MEND}") from err
         if isinstance(record, dict):
@@ -217,6 +231,9 @@ _MEND = "put the line back as it was, or delete it: --resume then runs its draw 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _problem(record: object) -> str | None:

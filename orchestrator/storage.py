@@ -25,6 +25,7 @@ SPEC = "spec.yaml"
 MANIFEST = "manifest.json"
 JOURNAL = "optuna.journal"
 LOG = "sweep.log"
+RESULTS = "results.parquet"
 WINNERS = "winners"
 
 _OF_A_START = frozenset({ROWS, SPEC, LOG, f"{SPEC}.part", f"{MANIFEST}.part"})
@@ -147,6 +148,12 @@ class RunFolder:
         """False if an earlier start ended before its first row."""
         return (self.path / MANIFEST).exists()
 
+    @property
+    def lacks_results(self) -> bool:
+        """True if `results.parquet` is older than the rows: a driver was killed between the two."""
+        results = self.path / RESULTS
+        return not results.exists() or results.stat().st_mtime_ns < (self.path / ROWS).stat().st_mtime_ns
+
     def winner_folder(self, cell: str) -> Path:
         """Return the folder of a cell's winner; a name that no file could have is encoded."""
         return self.path / WINNERS / quote(cell, safe=" ()")
@@ -180,7 +187,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what this start has written: it was refused before its first row."""
-        for name in ("results.parquet", SPEC, MANIFEST, JOURNAL, LOG, ROWS):
+        for name in (RESULTS, SPEC, MANIFEST, JOURNAL, LOG, ROWS):
             (self.path / name).unlink(missing_ok=True)
         if (self.path / WINNERS).is_dir():
             (self.path / WINNERS).rmdir()

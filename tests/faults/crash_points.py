@@ -12,6 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
 from tests.fakes.sweeps import comparable, rows_of, run_sweep
 from tests.faults.small_sweep import SmallSweep
 
@@ -82,8 +86,18 @@ def what_is_wrong(small: SmallSweep, run: Path, ended: int) -> Iterator[str]:
         yield "other rows"
     if len((run / "rows.jsonl").read_text().splitlines()) != small.plan.rows:
         yield "a row twice"
+    if _studies(small.whole) != _studies(run):
+        yield "other studies in the journal"
     theirs, ours = ({str(path.relative_to(top)) for path in top.rglob("*")} for top in (small.whole, run))
     yield from sorted(theirs ^ ours)
+
+
+def _studies(run: Path) -> dict[str, list[tuple[str, float | None]]]:
+    """State and value of every configuration in the journal, by study."""
+    storage = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
+    summaries = optuna.get_all_study_summaries(storage)
+    studies = {each.study_name: optuna.load_study(study_name=each.study_name, storage=storage) for each in summaries}
+    return {name: [(trial.state.name, trial.value) for trial in study.trials] for name, study in studies.items()}
 
 
 def try_point(small: SmallSweep, run: Path, point: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.sweep_process import ROOT
 
-SAMPLED, ALL = 80, 130
+SAMPLED, ALL = 80, 110
 """The sweep touches its folder more often than the first, and less often than the second; then it simply ends."""
 
 

@@ -287,3 +287,17 @@ def test_observers_are_told_the_end_of_a_sweep_that_breaks(searched, monkeypatch
         engine.run(plan, series, run, RunOptions(backend="inline", resume=True, quiet=True), observers=[watching])
     assert watching.finished is not None
     assert (True, 2) == (watching.finished.interrupted, watching.finished.missing)
+
+
+def test_a_report_that_breaks_is_one_line_and_its_trace_is_in_the_log(tmp_path, capsys, monkeypatch):
+    def broken(_runs):
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("analysis.report.build_report", broken)
+    plan, series = plan_of(tmp_path, BLIND)
+    run = tmp_path / "run"
+    assert 1 == engine.run(plan, series, run, RunOptions(backend="inline", quiet=True), observers=[])
+    said = capsys.readouterr().err
+    assert "the rows are complete, but there is no report: ZeroDivisionError: planted; full trace: " in said
+    assert "Traceback" not in said
+    assert "ZeroDivisionError: planted" in (run / "sweep.log").read_text()

@@ -56,3 +56,31 @@ with Interrupts().caught():
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (130, "first\n") == (ended.returncode, ended.stdout)
+
+
+def test_a_sweep_that_hangs_after_a_signal_is_ended():
+    code = """
+import os, signal, time
+from orchestrator import interrupts
+interrupts.LEAVE_S = 0.3
+with interrupts.Interrupts().caught():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+    print("still there", flush=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (143, "") == (ended.returncode, ended.stdout)
+
+
+def test_a_sweep_that_ends_in_time_is_not_ended_once_more():
+    code = """
+import os, signal, time
+from orchestrator import interrupts
+interrupts.LEAVE_S = 0.3
+with interrupts.Interrupts().caught():
+    os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.6)
+print("the end", flush=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (0, "the end\n") == (ended.returncode, ended.stdout)

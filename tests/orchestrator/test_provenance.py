@@ -1,5 +1,7 @@
 """What a fingerprint covers: code, data, sweep file, versions; not what changes no number."""
 
+from dataclasses import asdict, replace
+
 import pytest
 
 from orchestrator.provenance import package_digest, provenance
@@ -49,3 +51,17 @@ def test_changes_are_named_with_both_values(tmp_path):
         f"data simulated: was absent, is {now.data['simulated']}",
         "versions gone: was 1.0, is absent",
     ] == now.changes(before)
+
+
+def test_other_weights_are_named_once_they_are_resolved(tmp_path):
+    now = provenance(plan_of(tmp_path, SEARCHED)[0], {})
+    before = {"provenance": asdict(replace(now, weights={"bundled": "old"}))}
+    assert ["weights bundled: was old, is new"] == replace(now, weights={"bundled": "new"}).changes(before)
+    assert [] == now.changes(before)  # a dry run resolves none
+
+
+def test_a_changed_key_of_the_sweep_file_is_named_with_both_values(tmp_path):
+    was = provenance(plan_of(tmp_path, SEARCHED)[0], {})
+    now = provenance(plan_of(tmp_path, SEARCHED, ["few_shot.balance=natural", "few_shot.shots=[0, 8, 9]"])[0], {})
+    expected = ['spec few_shot.balance: was "balanced", is "natural"', "spec few_shot.shots: was [0, 8], is [0, 8, 9]"]
+    assert expected == now.changes({"provenance": asdict(was)})

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import RunFolderError
-from orchestrator.results import read_records, read_scores
-from orchestrator.storage import RunFolder
+from orchestrator.results import read_records, read_scores, trace_file
+from orchestrator.storage import RunFolder, is_free
 from trainables.trial import WindowScores
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +60,27 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(tmp_path):
     assert ["mine.txt"] == [path.name for path in tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize("left", [["rows.jsonl"], ["rows.jsonl", "spec.yaml.part"], ["rows.jsonl", "spec.yaml"]])
+def test_a_folder_where_a_start_ended_before_its_first_row_is_free(tmp_path, left):
+    for name in left:
+        (tmp_path / name).touch()
+    assert is_free(tmp_path)
+    RunFolder(tmp_path, resume=False).close()
+
+
+@pytest.mark.parametrize("mine", ["spec.yaml", "notes.txt"])
+def test_a_folder_with_files_of_somebody_is_not_free(tmp_path, mine):
+    (tmp_path / mine).write_text("keep")
+    assert not is_free(tmp_path)
+
+
+def test_a_start_that_ended_before_its_manifest_can_be_resumed(tmp_path):
+    (tmp_path / "rows.jsonl").touch()
+    (tmp_path / "spec.yaml").touch()
+    with RunFolder(tmp_path, resume=True) as folder:
+        assert ([], False) == (folder.records, folder.has_manifest)
+
+
 @pytest.mark.parametrize("missing", ["rows.jsonl", "spec.yaml", "manifest.json"])
 def test_resuming_what_is_no_run_folder_names_what_is_missing(made, missing):
     (made / missing).unlink()
@@ -76,7 +97,7 @@ def test_the_lock_goes_with_its_process(made):
     code = f"""
 import os, sys
 from pathlib import Path
-from orchestrator.storage import RunFolder
+from orchestrator.storage import RunFolder, is_free
 folder = RunFolder(Path({str(made)!r}), resume=True)
 print("locked", flush=True)
 sys.stdin.read()
@@ -132,6 +153,12 @@ def test_a_full_disk_leaves_no_half_row(made):
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
             signal.signal(signal.SIGXFSZ, handler)
     assert before == (made / "rows.jsonl").read_bytes()
+
+
+def test_the_trace_of_a_failed_draw_lies_beside_its_row(made):
+    with RunFolder(made, resume=True) as folder:
+        folder.write_trace("abc", 7, "Traceback ...\nValueError: planted\n")
+    assert "Traceback ...\nValueError: planted\n" == trace_file(made, "abc", 7).read_text()
 
 
 def test_a_number_that_json_cannot_hold_is_refused(made):
