@@ -65,12 +65,15 @@ class Assignment:
         The fitted detector comes back with the outcome: it is the winner of its cell.
     refit
         The draw has its row already and runs for its detector alone.
+    large
+        It ran out of memory before and runs again in a larger slot.
     """
 
     plan: TrialPlan
     draws: tuple[int, ...]
     keep: bool = False
     refit: bool = False
+    large: bool = False
 
     def request(self, draw: int) -> TrialRequest:
         """Return what `run_trial` is asked for one of the draws."""

@@ -131,6 +131,11 @@ class CellSearch:
         return bool(self._waiting) or self._may_ask
 
     @property
+    def next_is_large(self) -> bool:
+        """True if `next` returns an assignment that needs a larger slot."""
+        return bool(self._waiting) and self._waiting[0].large
+
+    @property
     def is_over(self) -> bool:
         """True if nothing is waiting, running or still to come."""
         return not self.has_work and not self._in_flight and not self.unsearched

@@ -2,55 +2,68 @@
 
 import importlib
 import logging
-import math
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import ray
 
-from orchestrator.backends.base import Workplace
+from orchestrator.backends.base import Fleet, Workplace
+from orchestrator.cluster_nodes import ClusterNodes, free_resources
 from orchestrator.errors import PlanError
 from orchestrator.interrupts import Interrupts
+from orchestrator.places import Node, Places
 from orchestrator.plan import SweepPlan
-from orchestrator.resources import Slots, card_variables, gpu_fraction
+from orchestrator.resources import Slots, card_variables
 from orchestrator.variables import environment, thread_variables
 
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("orchestrator", "trainables", "analysis")
 
-REMIND_S = 30.0
-"""A sweep that waits says so again after this long."""
-
 LEAST_STORE_MB = 256
 """Object store beside the data: results on their way to the driver."""
+
+
+class _ThisMachine:
+    """A Ray that was started here: one node, which stays."""
+
+    problem: str | None = None
+
+    def __init__(self, slots: Slots) -> None:
+        self.places = Places([Node("this machine", slots)])
+
+    def refresh(self) -> None:
+        """Do nothing."""
+
+    @property
+    def free(self) -> str:
+        """What Ray has free."""
+        return free_resources()
 
 
 @contextmanager
 def connected(
     address: str | None, workplace: Workplace, plan: SweepPlan, interrupts: Interrupts, *, verbose: bool = False
-) -> Iterator[Slots]:
-    """Connect to Ray within the block and give the slots of what is there.
+) -> Iterator[tuple[Slots, Fleet]]:
+    """Connect to Ray within the block and give the slots of what is there, all together and by node.
 
     Without an address, a Ray with the CPUs and GPUs of this machine is started, without a dashboard, and is
-    stopped afterwards. With one, the three packages and the modules of the user's own detectors are shipped, and
-    with `resources.wait_for_nodes` a node with a GPU is asked for and waited for, where the plan has use for one.
+    stopped afterwards. With one, the three packages and the modules of the user's own detectors are shipped.
 
     Raises
     ------
     PlanError
-        Ray does not start, no cluster answers at the address, or it has no CPU for a trial.
+        Ray does not start, no cluster answers at the address, or nothing there can run the plan.
     """
     level = logging.INFO if verbose else logging.CRITICAL
     threads = thread_variables(workplace.slots.threads)
     try:
         if address is None:
             _start_here(workplace, threads, verbose=verbose)
-            yield workplace.slots
+            yield workplace.slots, _ThisMachine(workplace.slots)
         else:
             modules = [str(path) for path in _shipped(plan)]
             try:
@@ -63,8 +76,9 @@ def connected(
             except (ConnectionError, ValueError, RuntimeError) as err:
                 raise PlanError(f"--address {address}: cannot connect: {_first_line(err)}") from err
             interrupts.install()  # ray.init took SIGTERM for itself
-            with _gpu_node(plan, interrupts):
-                yield cluster_slots(ray.cluster_resources(), workplace.slots, plan.spec.resources.trials_per_gpu)
+            nodes = ClusterNodes(plan)
+            with nodes.ready(interrupts) as slots:
+                yield slots, nodes
     finally:
         ray.shutdown()
 
@@ -102,49 +116,6 @@ _DRIVER_ONLY: Mapping[str, str | None] = {"WANDB_API_KEY": None}
 """What workers have no use for: the tracker runs on the driver."""
 
 
-@contextmanager
-def _gpu_node(plan: SweepPlan, interrupts: Interrupts) -> Iterator[None]:
-    """See to it that a cluster whose GPU nodes come and go has one within the block, or say that it has none."""
-    wants = sorted({cell.detector for cell in plan.cells if cell.gpu})
-    if not wants or ray.cluster_resources().get("GPU"):
-        yield
-    elif plan.spec.resources.wait_for_nodes:
-        from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  (only where nodes can be asked for)
-
-        request_resources(bundles=[{"GPU": 1}])  # without an autoscaler this waits for whoever adds a node
-        try:
-            _wait_for_gpu(interrupts)
-            yield
-        finally:
-            request_resources(bundles=[])
-    else:
-        logger.warning(
-            "the cluster has no GPU now: %s run on the CPU; resources.wait_for_nodes: true waits for one",
-            ", ".join(wants),
-        )
-        yield
-
-
-def _wait_for_gpu(interrupts: Interrupts) -> None:
-    said = -math.inf
-    while not (there := ray.cluster_resources()).get("GPU"):
-        if time.monotonic() - said >= REMIND_S:
-            said = time.monotonic()
-            logger.warning("waiting for a node with a GPU; the cluster has %g CPUs and no GPU", there.get("CPU", 0))
-        with interrupts.may_strike():
-            time.sleep(1)
-
-
-def cluster_slots(available: Mapping[str, float], here: Slots, wanted: int | str) -> Slots:
-    """Return the slots of a cluster; the memory of its cards is not known, so `auto` is one trial a card."""
-    concurrent = int(available.get("CPU", 0)) // here.threads
-    if concurrent < 1:
-        raise PlanError(f"the cluster has {available.get('CPU', 0):g} CPUs; a trial needs {here.threads}")
-    gpus = int(available.get("GPU", 0))
-    share = 0 if not gpus else wanted if isinstance(wanted, int) else 1
-    return Slots(concurrent, min(gpus * share, concurrent), share, gpu_fraction(share), here.threads)
-
-
 def _shipped(plan: SweepPlan) -> list[Path]:
     """Return the folders and files that workers import: our packages and the user's own detector modules."""
     root = Path(__file__).resolve().parent.parent
@@ -173,6 +144,6 @@ def _first_line(err: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    from orchestrator.cluster_check import app
+    from orchestrator.cluster_commands import app
 
     app()

@@ -7,19 +7,13 @@ import copy
 import ipaddress
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from orchestrator.errors import SpecError
 from orchestrator.problems import Problems, found, unknown
 from orchestrator.yaml_source import KeyPath, Positions, Value, parse
 from trainables.paths import expanded
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 WORLD = ("0.0.0.0/0", "::/0")
 TOKEN_FILE = ".ray/auth_token"  # noqa: S105  (a path, not a secret)
@@ -32,24 +26,6 @@ SECRET_TEXT = re.compile(
 SECRET_KEYS = re.compile(r"secret|password|access_key|api_key", re.IGNORECASE)
 PORT = re.compile(r"--port[= ](\d+)")
 ADDRESS_PORT = re.compile(r"--address[= ]\S*:(\d+)")
-
-
-@app.callback()
-def main() -> None:
-    """Cluster files."""
-
-
-@app.command()
-def check(file: Annotated[Path, typer.Argument(help="Cluster file (YAML).")] = Path("cluster.yaml")) -> None:
-    """Check a cluster file offline: no cloud library, no keys. Exit code 0 or 2."""
-    try:
-        notes = check_cluster(file)
-    except SpecError as err:
-        sys.stderr.write(f"{err}\n")
-        raise typer.Exit(2) from err
-    for note in notes:
-        typer.echo(f"note: {note}")
-    typer.echo(f"{file}: Ray accepts it")
 
 
 def check_cluster(path: Path) -> list[str]:

@@ -34,6 +34,9 @@ Row = dict[str, Value]
 MOST_ATTEMPTS = 2
 """A draw whose worker was lost is handed out once more; one whose program raised is not."""
 
+MOST_NODE_LOSSES = 5
+"""A draw whose node was lost did nothing wrong; spot machines go away several times a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
@@ -142,8 +145,8 @@ class Driver:
         reasons = {name: self._search.cell(name).failure for name in self._cells}
         return {name: reason for name, reason in reasons.items() if reason is not None}
 
-    def next(self, fits: Callable[[Cell], bool] = lambda _cell: True) -> Assignment | None:
-        """Return a trial to run now, or None if there is none that fits a free slot."""
+    def next(self, fits: Callable[[Cell, bool], bool] = lambda _cell, _large: True) -> Assignment | None:
+        """Return a trial to run now, or None if there is none that fits a free slot; `fits` as in `SweepSearch`."""
         assignment = self._search.next(fits)
         if assignment is None or assignment.refit:
             return assignment
@@ -175,16 +178,35 @@ class Driver:
             self._set_aside_stale(cell)
             self._observers.on_cell_done(cell, self._summary(cell))
 
-    def lost(self, assignment: Assignment, draws: tuple[int, ...], outcome: TrialOutcome, *, again: bool) -> None:
+    def enlarged(self, assignment: Assignment, draws: tuple[int, ...], reason: str) -> None:
+        """Take back draws, the first of which ran out of memory: they run once more in a larger slot."""
+        plan = assignment.plan
+        logger.warning("%s draw %d: %s; it runs once more in a larger slot", plan.cell.name, draws[0], reason)
+        self._attempts[plan.id, draws[0]] += 1
+        self._search.requeue(replace(assignment, draws=draws, large=True))
+
+    def moved(self, assignment: Assignment, draws: tuple[int, ...]) -> None:
+        """Take back draws of a trial that did not start: its node is gone."""
+        self._search.requeue(replace(assignment, draws=draws))
+
+    def lost(
+        self,
+        assignment: Assignment,
+        draws: tuple[int, ...],
+        outcome: TrialOutcome,
+        *,
+        again: bool,
+        most: int = MOST_ATTEMPTS,
+    ) -> None:
         """Note that a worker died before it reported these draws, the first of them being under way.
 
-        With `again` that draw runs once more, at most `MOST_ATTEMPTS` times, before it has this outcome; the others
-        run in any case.
+        With `again` that draw runs once more, at most `most` times in all, before it has this outcome; the others run
+        in any case.
         """
         plan = assignment.plan
         key = (plan.id, draws[0])
         self._losses[key] += 1
-        if again and self._losses[key] < MOST_ATTEMPTS:
+        if again and self._losses[key] < most:
             logger.warning("%s draw %d: %s; it runs once more", plan.cell.name, draws[0], outcome.reason)
             self._attempts[key] += 1
             self._search.requeue(replace(assignment, draws=draws))

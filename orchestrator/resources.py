@@ -166,11 +166,11 @@ def card_variables(slots: Slots) -> dict[str, str]:
 def local_machine() -> Machine:
     """Return CPUs that this process may use and GPUs that `nvidia-smi` lists; touches no GPU, imports no torch."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
-    return Machine(cpus, _local_gpus())
+    return Machine(cpus, local_cards(os.environ.get("CUDA_VISIBLE_DEVICES")))
 
 
-def _local_gpus() -> tuple[Gpu, ...]:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+def local_cards(visible: str | None = None) -> tuple[Gpu, ...]:
+    """Return the GPUs that `nvidia-smi` lists, of those that `visible` leaves (as CUDA_VISIBLE_DEVICES)."""
     if visible is not None and visible.strip() in {"", "-1"}:
         return ()
     command = ["nvidia-smi", "--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]

@@ -55,13 +55,16 @@ class SweepSearch:
         """Return the search of a cell."""
         return self._searches[name]
 
-    def next(self, fits: Callable[[Cell], bool] = lambda _cell: True) -> Assignment | None:
+    def next(self, fits: Callable[[Cell, bool], bool] = lambda _cell, _large: True) -> Assignment | None:
         """Return a trial to run now, or None if there is none that fits a free slot.
 
+        `fits` is asked for the cell, and whether its next trial needs a larger slot.
         Selection goes before report, and long searches before short ones: their configurations follow one
         another, while report draws can fill any gap.
         """
-        ready = [search for search in self._searches.values() if search.has_work and fits(search.cell)]
+        ready = [
+            search for search in self._searches.values() if search.has_work and fits(search.cell, search.next_is_large)
+        ]
         if not ready:
             return None
         return max(ready, key=lambda search: search.unsearched).next()

@@ -76,7 +76,7 @@ class ResourceSettings(Settings):
         default=900, description="Seconds until a draw is ended; at most a week."
     )
     wait_for_nodes: bool = Field(
-        default=False, description="On a cluster without a GPU: ask for a node with one, and wait for it."
+        default=False, description="Wait for nodes that can run what is left; without a GPU in the cluster ask for one."
     )
     price_per_gpu_hour: Annotated[float, Field(ge=0, le=100_000)] | None = Field(
         default=None, description="For the plan only."

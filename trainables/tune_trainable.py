@@ -16,9 +16,18 @@ DRAW, OUTCOME = "draw", "outcome"
 """Keys of a report."""
 
 
-def pack(source: str, requests: list[TrialRequest], device: str) -> dict[str, str]:
-    """Return the configuration of a Tune trial: flat, small, and plain text, so that Tune copies it cheaply."""
-    return {"source": source, "device": device, "requests": json.dumps([asdict(request) for request in requests])}
+def kind_of(device: str, *, large: bool) -> str:
+    """Name what a trial may use: its device, and whether it has the room of two."""
+    return f"large {device}" if large else device
+
+
+def pack(source: str, requests: list[TrialRequest], kind: str, asks: Mapping[str, float]) -> dict[str, str]:
+    """Return the configuration of a Tune trial: flat, small, and plain text, so that Tune copies it cheaply.
+
+    `kind` as `kind_of` names it; `asks` is what the trial asks Ray for.
+    """
+    plain = json.dumps([asdict(request) for request in requests])
+    return {"source": source, "kind": kind, "requests": plain, "request": json.dumps(dict(asks))}
 
 
 class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
@@ -35,14 +44,14 @@ class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
         resources: Mapping[str, TrialResources] | None = None,
         draw_timeout_s: float = 0.0,
     ) -> None:
-        """Keep what all trials share; `resources` by device."""
+        """Keep what all trials share; `resources` by kind."""
         self._settings, self._series = settings or {}, series or {}
         self._resources, self._draw_timeout_s = resources or {}, draw_timeout_s
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, str]) -> bool:
         """Take the next trial."""
-        self._source, self._device = new_config["source"], new_config["device"]
+        self._source, self._kind = new_config["source"], new_config["kind"]
         self._requests = [TrialRequest(**request) for request in json.loads(new_config["requests"])]
         self._next = 0
         Path(self.logdir).rmdir()  # Tune makes an empty folder for every trial
@@ -56,7 +65,7 @@ class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
             request,
             self._settings[self._source],
             self._series[self._source],
-            self._resources[self._device],
+            self._resources[self._kind],
             timeout_s=self._draw_timeout_s,
             hard=True,
         )

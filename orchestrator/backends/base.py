@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from orchestrator.driver import Driver
 from orchestrator.interrupts import Interrupts
+from orchestrator.places import Places
 from orchestrator.plan import Cell
 from orchestrator.resources import Machine, Slots
 from trainables.data.external_scores import ExternalScores
@@ -14,6 +15,7 @@ from trainables.protocol import TrialResources
 from trainables.trial import EvaluationSettings
 
 Device = Literal["cpu", "cuda"]
+DEVICES: tuple[Device, ...] = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,34 @@ class Workplace:
         """Return where the trials of a cell run: GPU detectors on a GPU where there is one."""
         return "cuda" if cell.gpu and self.slots.gpu else "cpu"
 
-    def resources(self, device: Device) -> TrialResources:
-        """Return what a trial may use; `run_trial` sets its seed."""
+    def resources(self, device: Device, *, large: bool = False) -> TrialResources:
+        """Return what a trial may use, twice the memory in a `large` slot; `run_trial` sets its seed."""
+        room = 2 if large else 1
         return TrialResources(
             threads=self.slots.threads,
             device=device,
-            gpu_memory_gb=self.gpu_memory_gb if device == "cuda" else None,
-            host_memory_gb=self.host_memory_gb if device == "cpu" else None,
+            gpu_memory_gb=room * self.gpu_memory_gb if device == "cuda" else None,
+            host_memory_gb=room * self.host_memory_gb if device == "cpu" else None,
             weights=self.weights,
             external=self.external,
         )
+
+
+class Fleet(Protocol):
+    """Where trials run: the places, kept in step with what is there."""
+
+    places: Places
+
+    def refresh(self) -> None:
+        """Look again which nodes are there."""
+
+    @property
+    def free(self) -> str:
+        """What is free, in words."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can run here now, or None."""
 
 
 class Backend(Protocol):

@@ -96,3 +96,18 @@ class FactsOfAnotherKind(Instant):
     @property
     def facts(self) -> FitFacts:
         return {"trainable_parameters": 1}  # type: ignore[return-value]
+
+
+class OnCard(Slow):
+    """Asks for a GPU, and takes 0.2 s."""
+
+    gpu: ClassVar[bool] = True
+
+
+class TooLargeForItsSlot(Instant):
+    """Runs out of memory wherever a trial on the CPU may use less than 6 GB."""
+
+    def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
+        if (self.resources.host_memory_gb or 0) < 6:
+            raise MemoryError(f"planted: {self.resources.host_memory_gb:g} GB are not enough")
+        return super().fit(support, reference)

@@ -9,7 +9,7 @@ import pytest
 import ray
 
 from orchestrator.backends import Workplace, cluster_address
-from orchestrator.cluster import cluster_slots, connected
+from orchestrator.cluster import connected
 from orchestrator.errors import PlanError
 from orchestrator.interrupts import Interrupts
 from orchestrator.resources import Machine, Slots
@@ -64,13 +64,6 @@ def test_a_ray_that_does_not_come_up_is_one_message(monkeypatch, workplace):
         pass
 
 
-@pytest.mark.parametrize(("wanted", "gpu", "share"), [(1, 2, 0.9999), ("auto", 2, 0.9999), (2, 4, 0.5)])
-def test_a_cluster_holds_as_many_trials_a_card_as_asked_for(wanted, gpu, share):
-    slots = cluster_slots({"CPU": 8.0, "GPU": 2.0}, Slots(2, 0, 0, 0.0, 1), wanted)
-    assert (8, gpu) == (slots.concurrent, slots.gpu)
-    assert slots.gpu_fraction == pytest.approx(share, abs=1e-4)
-
-
 @pytest.fixture(scope="module")
 def cluster():
     """A head with one CPU and without a GPU."""
@@ -96,7 +89,7 @@ def workplace():
 
 @pytest.mark.ray
 def test_a_cluster_without_a_gpu_says_what_runs_on_the_cpu(cluster, workplace, caplog):
-    with connected(cluster.address, workplace, gpu_plan(wait=False), Interrupts()) as slots:
+    with connected(cluster.address, workplace, gpu_plan(wait=False), Interrupts()) as (slots, _):
         assert (1, 0) == (slots.concurrent, slots.gpu)
     assert "the cluster has no GPU now: moment_zero_shot run on the CPU" in caplog.text
 
@@ -111,10 +104,10 @@ def test_a_sweep_waits_for_a_node_with_a_gpu_where_asked_to(cluster, workplace):
         cluster.add_node(num_cpus=1, num_gpus=1)
         return True
 
-    logger = logging.getLogger("orchestrator.cluster")
+    logger = logging.getLogger("orchestrator.cluster_nodes")
     logger.addFilter(join)
     try:
-        with connected(cluster.address, workplace, gpu_plan(wait=True), Interrupts()) as slots:
+        with connected(cluster.address, workplace, gpu_plan(wait=True), Interrupts()) as (slots, _):
             assert (2, 1, 1) == (slots.concurrent, slots.gpu, slots.trials_per_gpu)
     finally:
         logger.removeFilter(join)

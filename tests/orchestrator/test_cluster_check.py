@@ -9,7 +9,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orchestrator.cluster_check import app, check_cluster
+from orchestrator.cluster_check import check_cluster
+from orchestrator.cluster_commands import app
 from orchestrator.errors import SpecError
 
 ROOT = Path(__file__).parents[2]
