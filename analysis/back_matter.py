@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from analysis import prose
 from analysis import table_views as tables
+from analysis.curves import sign
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
+from analysis.importance import SHUFFLES, TOO_FEW
 from analysis.landscape import NOT_FOR_CLAIMS, parameter_columns
-from analysis.plots import cost, search
+from analysis.plots import cost, parallel, search, style
 from analysis.sections import part_of_name, sources
 from analysis.tables import flatten
-from analysis.views import Section
+from analysis.views import FigureView, Section
 from analysis.words import metric_meaning, metric_title, shorten
 
 MANY_LEAVES = 200
@@ -31,26 +34,41 @@ def searched(found: Findings, folder: Path) -> Iterator[Section]:
     """Yield what the search saw, and how much it flatters."""
     if found.candidates.empty:
         return
-    draft = FigureDraft("search", ("source", "detector"))
-    for (source, detector), mine in found.candidates.groupby(["source", "detector"]):
-        if not parameter_columns(mine):
-            continue
-        drawn = search.data(mine)
-        draft.add(
-            (str(source), str(detector)), search.page(drawn, metric_title(found.metric)),
-            partial(search.paper, drawn, metric_title(found.metric)),
-            (*part_of_name(found, str(source)), str(detector)),
-        )  # fmt: skip
     columns = {"source": "source", "detector": "detector", "shots": "shots", "configurations": "configurations tried",
                "selection_mean": "mean on selection draws", "report_mean": "mean on report draws",
                "optimism": "optimism"}  # fmt: skip
+    ranked = {"source": "source", "detector": "detector", "shots": "shots", "configurations": "complete configurations",
+              "parameter": "parameter", "importance": "importance",
+              "shuffled": f"as large in {SHUFFLES} shuffles", "note": "remarks"}  # fmt: skip
+    some = found.importances["importance"].notna().any()
+    table = [tables.plain(found.importances, "Importance of searched parameters, not for claims", ranked,
+                          ("source", "detector", "parameter", "note"))]  # fmt: skip
     yield Section(
         "search", "Search", "The search, and how much it flatters",
-        [NOT_FOR_CLAIMS, prose.OPTIMISM],
-        [draft.view(folder, "Objective against searched parameters, selection draws", prose.SEARCH_CAPTION)]
-        if draft.pages else [],
-        [tables.plain(found.optimism, "Selection optimism", columns, ("source", "detector"))],
+        [NOT_FOR_CLAIMS, prose.OPTIMISM, prose.IMPORTANCE if some else prose.NO_IMPORTANCE.format(why=TOO_FEW)],
+        list(_landscapes(found, folder)),
+        [tables.plain(found.optimism, "Selection optimism", columns, ("source", "detector")), *(table if some else ())],
+        () if some else table,
     )  # fmt: skip
+
+
+def _landscapes(found: Findings, folder: Path) -> Iterator[FigureView]:
+    """Yield the configurations as lines over parallel axes, and as points over each parameter."""
+    title = metric_title(found.metric)
+    lines, dots = (FigureDraft(name, ("source", "detector")) for name in ("parallel", "search"))
+    tried = found.candidates
+    for source, detector in product(sources(tried), style.ordered(tried["detector"])):
+        mine = tried[(tried["source"] == source) & (tried["detector"] == detector)]
+        if not parameter_columns(mine):
+            continue
+        choice, suffix = (source, detector), (*part_of_name(found, source), detector)
+        configurations = parallel.data(mine, title, sign(found.metric))
+        lines.add(choice, parallel.page(configurations), partial(parallel.paper, configurations), suffix)
+        drawn = search.data(mine)
+        dots.add(choice, search.page(drawn, title), partial(search.paper, drawn, title), suffix)
+    if lines.pages:
+        yield lines.view(folder, "Searched configurations over parallel axes, not for claims", prose.PARALLEL_CAPTION)
+        yield dots.view(folder, "Objective against searched parameters, selection draws", prose.SEARCH_CAPTION)
 
 
 def costs(found: Findings, folder: Path) -> Iterator[Section]:

@@ -13,6 +13,7 @@ from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_ever
 from analysis.curves import levels
 from analysis.general import METRIC, general_bounds, with_general_difference
 from analysis.generalisation import generalisation
+from analysis.importance import importances
 from analysis.label_needs import needs, pays_off
 from analysis.landscape import candidates, optimism
 from analysis.leaderboard import leaderboard
@@ -46,6 +47,7 @@ class Findings:
     headlines: pd.DataFrame
     candidates: pd.DataFrame
     optimism: pd.DataFrame
+    importances: pd.DataFrame
     caught: pd.DataFrame
     needs: pd.DataFrame
     pays_off: pd.DataFrame
@@ -88,6 +90,7 @@ def find(sweep: Sweep) -> Findings:
         headlines=headlines,
         candidates=tried,
         optimism=optimism(tried, by_metric[metric], metric),
+        importances=importances(tried, metric),
         caught=caught,
         needs=needs(allowed, by_metric[metric], metric, plan),
         pays_off=pays_off(allowed, metric, plan),

@@ -58,6 +58,17 @@ def parameter_columns(rows: pd.DataFrame) -> list[str]:
     return [name for name in names if len(rows[name].dropna().unique()) > 1]
 
 
+def is_number(values: "pd.Series[float]") -> bool:
+    """Return True for a parameter that has an axis of numbers; flags and words have one of categories."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def is_wide(values: "pd.Series[float]") -> bool:
+    """Return True for positive numbers that span nearly a decade, such as learning rates: shown logarithmically."""
+    held = values.dropna()
+    return is_number(values) and len(held) > 0 and bool(held.min() > 0 and held.max() / held.min() >= 8)
+
+
 def _won(tried: pd.DataFrame, report: pd.DataFrame, parameters: list[str]) -> "pd.Series[bool]":
     """Mark the configurations whose parameters equal those of the report rows of their cell."""
     key = ["source", "detector", "shots", "fold", *parameters]

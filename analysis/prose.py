@@ -91,7 +91,17 @@ OPTIMISM = (
     "of the draw and the step from validation to test together."
 )
 
-SEARCH_CAPTION = "Stars ran on the report draws."
+IMPORTANCE = (
+    "Importance (PED-ANOVA, by Optuna) is how well a parameter tells the best quarter of the configurations from all "
+    "of them. The shares of a search add up to 1 even where no parameter matters: compare each with how often it gets "
+    "at least as much when the scores are shuffled among the configurations. None of it is for claims."
+)
+NO_IMPORTANCE = "Which parameter mattered is not said: {why}, or equal scores, in every search of this page."
+PARALLEL_CAPTION = (
+    "One line a configuration; the last axis is its mean on selection draws, which also colours it: blue better, "
+    "orange worse. Dashed lines with stars ran on the report draws. Not for claims."
+)
+SEARCH_CAPTION = "Stars ran on the report draws. Not for claims."
 
 COST = "Medians over report draws; the hours count selection draws too. Peak memory is that of the worker process."
 

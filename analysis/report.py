@@ -70,6 +70,7 @@ def write_tables(found: Findings, folder: Path) -> None:
         "fault_types": found.caught,
         "search_not_for_claims": found.candidates,
         "optimism": found.optimism,
+        "importance_not_for_claims": found.importances,
         "cost": found.costs,
         "failures": found.failures,
     }

@@ -119,7 +119,7 @@ LIVES_IN = {
     "wandb_workspaces": ("orchestrator/callbacks/dashboard.py",),
     "matplotlib": ("analysis/plots/*", "analysis/figures.py", "trainables/data/inspection/figures.py"),
     "plotly": ("analysis/plots/*", "analysis/report.py"),
-    "optuna": ("orchestrator/*",),
+    "optuna": ("orchestrator/*", "analysis/importance.py"),
     "torch": ("trainables/*",),
     "momentfm": ("trainables/*",),
     "peft": ("trainables/*",),

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from plotly.utils import PlotlyJSONEncoder
 
+OVER_LINES = "over lines"
+"""Name of annotations that lines would cross: `report.js` puts the colour of the page behind them."""
+
 
 @dataclass(slots=True)
 class PageFigure:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as PaperFigure
 
-from analysis.landscape import parameter_columns
+from analysis.landscape import is_number, is_wide, parameter_columns
 from analysis.plots import style
 from analysis.plots.page_figure import PageFigure
 
@@ -103,20 +103,18 @@ def paper(candidates: pd.DataFrame, metric_title: str) -> PaperFigure:
 
 
 def _axis_values(values: "pd.Series[float]") -> list[float] | list[str]:
-    return list(values) if pd.api.types.is_numeric_dtype(values) else [style.safe(v, 24) for v in values]
+    return list(values) if is_number(values) else [style.safe(v, 24) for v in values]
 
 
 def _axis_type(values: "pd.Series[float]") -> str:
-    """Logarithmic for positive numbers that span a decade, so that learning rates can be read."""
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+    if not is_number(values):
         return "category"
-    held = values.dropna()
-    return "log" if len(held) and held.min() > 0 and held.max() / held.min() >= 8 else "linear"
+    return "log" if is_wide(values) else "linear"
 
 
 def _ticks(values: "pd.Series[float]") -> dict[str, Any]:
     """Return ticks at the values tried where they are few; powers of ten on other logarithmic axes."""
-    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+    if not is_number(values):
         return {}
     tried = sorted(values.dropna().unique())
     if len(tried) <= MOST_TICKS:

@@ -17,6 +17,7 @@
         out[key] = { gridcolor: grid, linecolor: line, zerolinecolor: line, automargin: true, ...out[key] };
       }
     }
+    out.annotations = (layout.annotations || []).map((a) => (a.name === "over lines" ? { ...a, bgcolor: css("--page") } : a));
     if (width < 640 && out.showlegend !== false) {
       out.legend = { ...(out.legend || {}), orientation: "h", x: 0, y: -0.25, yanchor: "top" };
       out.height = (out.height || 420) + 120;

@@ -13,7 +13,17 @@ from analysis.by_fault import caught_by_type, iter_scores
 from analysis.curves import levels
 from analysis.landscape import candidates
 from analysis.leaderboard import leaderboard
-from analysis.plots import cost, differences, fault_types, forest, learning_curve, search, style, timeline
+from analysis.plots import (
+    cost,
+    differences,
+    fault_types,
+    forest,
+    learning_curve,
+    parallel,
+    search,
+    style,
+    timeline,
+)
 from analysis.plots.page_figure import PageFigure
 from analysis.tables import costs
 from trainables.registry import detector_names
@@ -40,6 +50,7 @@ def figures(fake_sweep, points, draws) -> dict[str, tuple[PageFigure, Callable[[
     caught = caught_by_type(draws)
     types = fault_types.data(caught[caught["shots"] == 20])
     tried = search.data(candidates(fake_sweep, AP))
+    lines = parallel.data(candidates(fake_sweep, AP), "AP", 1)
     spent = cost.data(costs(fake_sweep, points))
     line = timeline.data([d for d in draws if d.shots == 20 and d.draw == 100])
     return {
@@ -48,12 +59,13 @@ def figures(fake_sweep, points, draws) -> dict[str, tuple[PageFigure, Callable[[
         "differences": (differences.page(pairs, "AP"), lambda: differences.paper(pairs, "AP")),
         "fault_types": (fault_types.page(types), lambda: fault_types.paper(types)),
         "search": (search.page(tried, "AP"), lambda: search.paper(tried, "AP")),
+        "parallel": (parallel.page(lines), lambda: parallel.paper(lines)),
         "cost": (cost.page(spent, "AP"), lambda: cost.paper(spent, "AP")),
         "timeline": (timeline.page(line), lambda: timeline.paper(line)),
     }
 
 
-NAMES = ("learning_curve", "forest", "differences", "fault_types", "search", "cost", "timeline")
+NAMES = ("learning_curve", "forest", "differences", "fault_types", "search", "parallel", "cost", "timeline")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,6 +135,9 @@ def test_colours_stand_out_from_the_light_and_the_dark_page():
     for name in (*detector_names(), "my_own", "another"):
         for page in ("#ffffff", "#14171b"):
             assert contrast(style.look(name).colour, page) >= 3, (name, page)
+    for tone in parallel.TONES:
+        assert contrast(tone, "#ffffff") >= 3
+        assert contrast(tone, "#14171b") >= 3
 
 
 def test_the_look_of_an_unknown_detector_stays_the_same():
