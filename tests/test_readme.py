@@ -101,6 +101,7 @@ def test_every_module_that_is_run_exists():
     [
         "orchestrator.sweep",
         "orchestrator.new",
+        "orchestrator.cluster",
         "orchestrator.sync",
         "orchestrator.dashboard",
         "analysis.report",
