@@ -11,7 +11,8 @@ from orchestrator.weights import backbone_names
 from trainables import backbones, moment_memory
 from trainables.data.series import LabelledSeries
 from trainables.errors import DetectorError, MemoryCapError
-from trainables.memory import GB, Cap, Passes, gpu_cap, host_cap
+from trainables.memory import GB
+from trainables.memory_caps import Cap, Passes, gpu_cap, host_cap
 from trainables.protocol import Scalar
 from trainables.registry import config_class
 

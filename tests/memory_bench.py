@@ -159,7 +159,7 @@ def step_within(gb: float, size: str, length: int) -> None:
     import torch
 
     from tests.fakes import published
-    from trainables import memory, moment_memory
+    from trainables import memory_caps, moment_memory
     from trainables._moment import MomentBackbone, build
     from trainables.moment_lora import MomentLoraConfig
 
@@ -168,7 +168,7 @@ def step_within(gb: float, size: str, length: int) -> None:
     config = published.configuration(size)
     backbone = MomentBackbone(build(config).requires_grad_(requires_grad=False).eval(), config)
     parts = moment_memory.lora_footprint(config, MomentLoraConfig(), moment_memory.Telemetry(CHANNELS, length, 14))
-    passes = moment_memory.lora_passes(parts, MomentLoraConfig(), CHANNELS, 8, memory.host_cap(gb))
+    passes = moment_memory.lora_passes(parts, MomentLoraConfig(), CHANNELS, 8, memory_caps.host_cap(gb))
     print(divided_step(backbone, "fp32", length, passes).halvings)
 
 

@@ -97,6 +97,7 @@ MAY_USE = {
         "trainables.errors",
         "trainables.external",
         "trainables.memory",
+        "trainables.memory_caps",
         "trainables.metrics",
         "trainables.moment_memory",
         "trainables.paths",

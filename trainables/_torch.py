@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables import stopwatch
 from trainables._memory import MicroBatches
 from trainables.errors import NonFiniteError, UntrainedError
-from trainables.memory import gpu_cap
+from trainables.memory_caps import gpu_cap
 from trainables.protocol import TrialResources
 
 Precision = Literal["fp32", "bf16"]

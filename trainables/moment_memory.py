@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from trainables import memory
+from trainables import memory, memory_caps
 from trainables._moment_checks import check_suits
 from trainables._moment_config import MomentConfig, parsed_targets
 from trainables._moment_input import context_width
 from trainables.errors import DetectorError
-from trainables.memory import Architecture, Cap, Footprint, Passes, Training
+from trainables.memory import Architecture, Footprint, Training
+from trainables.memory_caps import Cap, Passes
 from trainables.moment_lora import MomentLoraConfig
 from trainables.protocol import DetectorConfig, TrialResources
 
@@ -36,8 +37,8 @@ class Telemetry:
 def cap_of(resources: TrialResources) -> Cap | None:
     """Return the cap of a trial; None where nobody set one."""
     if resources.device == "cpu":
-        return None if resources.host_memory_gb is None else memory.host_cap(resources.host_memory_gb)
-    return None if resources.gpu_memory_gb is None else memory.gpu_cap(resources.gpu_memory_gb)
+        return None if resources.host_memory_gb is None else memory_caps.host_cap(resources.host_memory_gb)
+    return None if resources.gpu_memory_gb is None else memory_caps.gpu_cap(resources.gpu_memory_gb)
 
 
 def trains(kind: type[DetectorConfig]) -> bool:
@@ -88,11 +89,11 @@ def lora_passes(parts: Footprint, config: MomentLoraConfig, channels: int, windo
         Not even one window fits.
     """
     batch = min(config.batch, windows)
-    if cap is None or cap.key == memory.HOST_KEY:
+    if cap is None or cap.key == memory_caps.HOST_KEY:
         batch = min(batch, max(1, CPU_CHANNEL_WINDOWS // kept_channels(config, channels)))
     if cap is None:
         return Passes(batch, checkpointing=False, gb=parts.bytes(batch, checkpointing=False) / memory.GB)
-    return memory.divide(parts, cap, batch)
+    return memory_caps.divide(parts, cap, batch)
 
 
 def scoring_passes(
@@ -107,8 +108,8 @@ def scoring_passes(
     """
     size = memory.architecture(backbone)
     kept = kept_channels(config, channels)
-    windows = 1 if cap.key == memory.HOST_KEY else GPU_WINDOWS
-    return memory.divide_scoring(size, memory.scoring_bytes(size, length, _precision(config)), kept, cap, windows)
+    windows = 1 if cap.key == memory_caps.HOST_KEY else GPU_WINDOWS
+    return memory_caps.divide_scoring(size, memory.scoring_bytes(size, length, _precision(config)), kept, cap, windows)
 
 
 def scored_at_once(backbone: Mapping[str, object], config: MomentConfig, length: int, cap: Cap | None) -> int:
@@ -116,8 +117,8 @@ def scored_at_once(backbone: Mapping[str, object], config: MomentConfig, length:
     if cap is None:
         return CPU_SCORED
     size = memory.architecture(backbone)
-    fits = max(1, memory.scoring_channels(size, memory.scoring_bytes(size, length, _precision(config)), cap))
-    return min(CPU_SCORED, fits) if cap.key == memory.HOST_KEY else fits
+    fits = max(1, memory_caps.scoring_channels(size, memory.scoring_bytes(size, length, _precision(config)), cap))
+    return min(CPU_SCORED, fits) if cap.key == memory_caps.HOST_KEY else fits
 
 
 def kept_channels(config: MomentConfig, channels: int) -> int:

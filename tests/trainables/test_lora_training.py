@@ -15,7 +15,7 @@ from trainables import _lora, _lora_training, _moment, backbones
 from trainables._linear_head import class_weights
 from trainables._moment import LoraSettings, load, window_normalised
 from trainables._moment_config import MomentHeadConfig
-from trainables.memory import Passes
+from trainables.memory_caps import Passes
 from trainables.moment_linear_probe import MomentLinearProbe
 from trainables.moment_lora import MomentLora, MomentLoraConfig
 from trainables.protocol import TrialResources

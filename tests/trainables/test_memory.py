@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.fakes import published
 from tests.memory_bench import Case, in_own_process
-from trainables import memory, moment_memory
+from trainables import memory, memory_caps, moment_memory
 from trainables._memory import MicroBatches, in_parts, in_slices
 from trainables._moment import LoraSettings, MomentBackbone, build
 from trainables._torch import autocast
@@ -37,7 +37,9 @@ def parts(
     )
 
 
-def passes(cap: memory.Cap, size: str, length: int = 64, channels: int = 88, **settings: object) -> memory.Passes:
+def passes(
+    cap: memory_caps.Cap, size: str, length: int = 64, channels: int = 88, **settings: object
+) -> memory_caps.Passes:
     found = parts(size, length, channels, **settings)
     return moment_memory.lora_passes(found, lora(**settings), channels, 100, cap)
 
@@ -135,28 +137,28 @@ def test_adapters_cost_sixteen_bytes_a_parameter() -> None:
 @pytest.mark.parametrize("size", ["small", "base", "large"])
 @pytest.mark.parametrize("length", [64, 512])
 def test_eight_windows_of_88_channels_fit_every_card_in_parts(card: int, size: str, length: int) -> None:
-    found = passes(memory.gpu_cap(card), size, length, precision="bf16")
+    found = passes(memory_caps.gpu_cap(card), size, length, precision="bf16")
     assert 1 <= found.micro_batch <= 8
     assert found.gb <= card
 
 
 def test_moment_large_at_full_length_fits_8_gb_only_by_computing_activations_again() -> None:
-    found = passes(memory.gpu_cap(8), "large", 512, precision="bf16")
+    found = passes(memory_caps.gpu_cap(8), "large", 512, precision="bf16")
     assert found.checkpointing
-    assert not passes(memory.gpu_cap(80), "large", 512, precision="bf16").checkpointing
+    assert not passes(memory_caps.gpu_cap(80), "large", 512, precision="bf16").checkpointing
 
 
 def test_moment_large_on_short_windows_fits_8_gb_without_computing_anything_twice() -> None:
-    assert not passes(memory.gpu_cap(8), "large", 32, precision="bf16").checkpointing
+    assert not passes(memory_caps.gpu_cap(8), "large", 32, precision="bf16").checkpointing
 
 
 @given(gb=st.floats(2, 80), size=st.sampled_from(["small", "base"]), channels=st.integers(1, 120))
 def test_what_is_chosen_stays_under_the_cap_or_is_refused(gb: float, size: str, channels: int) -> None:
-    cap, found = memory.gpu_cap(gb), parts(size, 128, channels)
+    cap, found = memory_caps.gpu_cap(gb), parts(size, 128, channels)
     try:
         chosen = moment_memory.lora_passes(found, lora(), channels, 100, cap)
     except MemoryCapError:
-        assert found.bytes_in_parts(1) > memory.SHARE * cap.allocator_gb * memory.GB
+        assert found.bytes_in_parts(1) > memory_caps.SHARE * cap.allocator_gb * memory.GB
     else:
         assert chosen.gb <= gb
         whole = found.bytes(chosen.micro_batch, checkpointing=chosen.checkpointing)
@@ -167,36 +169,36 @@ def test_what_is_chosen_stays_under_the_cap_or_is_refused(gb: float, size: str, 
 @given(gb=st.floats(3, 40), more=st.floats(0, 40))
 def test_more_memory_never_makes_parts_smaller(gb: float, more: float) -> None:
     def effort(gb: float) -> tuple[bool, int, int]:
-        found = passes(memory.gpu_cap(gb), "base", 64, 300)
+        found = passes(memory_caps.gpu_cap(gb), "base", 64, 300)
         return found.checkpointing, -found.micro_batch, -(found.channels or 300)
 
     assert effort(gb) >= effort(gb + more)
 
 
 def test_a_window_that_cannot_fit_is_refused_with_the_gb_it_would_need() -> None:
-    cap, found = memory.gpu_cap(8), parts("large", 512, channels=20_000)
+    cap, found = memory_caps.gpu_cap(8), parts("large", 512, channels=20_000)
     with pytest.raises(
         MemoryCapError,
         match=r"needs \d+\.\d GB .*checkpointing and one channel at a time, .*gpu_memory_gb is 8; .*keep",
     ):
         moment_memory.lora_passes(found, lora(), 20_000, 100, cap)
-    enough = memory.gpu_cap(memory.needed_gb(found, cap) + 1e-6)
+    enough = memory_caps.gpu_cap(memory_caps.needed_gb(found, cap) + 1e-6)
     assert 1 == moment_memory.lora_passes(found, lora(), 20_000, 100, enough).channels
 
 
 def test_the_channels_of_a_wide_window_pass_in_equal_slices_where_a_window_does_not_fit() -> None:
-    cap, found = memory.gpu_cap(8), parts("large", 512, channels=1000)
-    assert found.bytes(1, checkpointing=True) > memory.SHARE * cap.allocator_gb * memory.GB
+    cap, found = memory_caps.gpu_cap(8), parts("large", 512, channels=1000)
+    assert found.bytes(1, checkpointing=True) > memory_caps.SHARE * cap.allocator_gb * memory.GB
     chosen = moment_memory.lora_passes(found, lora(), 1000, 100, cap)
     assert (1, True) == (chosen.micro_batch, chosen.checkpointing)
     assert chosen.channels is not None
     slices = -(-1000 // chosen.channels)
     assert chosen.channels == -(-1000 // slices)
-    assert found.bytes_in_parts(chosen.channels) <= memory.SHARE * cap.allocator_gb * memory.GB
+    assert found.bytes_in_parts(chosen.channels) <= memory_caps.SHARE * cap.allocator_gb * memory.GB
 
 
 def test_scoring_takes_the_channels_of_a_wide_window_in_slices_too() -> None:
-    config, cap = lora(backbone="AutonLab/MOMENT-1-large"), memory.gpu_cap(8)
+    config, cap = lora(backbone="AutonLab/MOMENT-1-large"), memory_caps.gpu_cap(8)
     found = moment_memory.scoring_passes(published.configuration("large"), config, 20_000, 512, cap)
     assert 1 == found.micro_batch
     assert found.channels == moment_memory.scored_at_once(published.configuration("large"), config, 512, cap)
@@ -205,7 +207,7 @@ def test_scoring_takes_the_channels_of_a_wide_window_in_slices_too() -> None:
 
 def test_weights_that_alone_exceed_the_cap_are_refused_with_the_way_out() -> None:
     with pytest.raises(MemoryCapError, match="use a smaller backbone"):
-        passes(memory.gpu_cap(1.5), "large")
+        passes(memory_caps.gpu_cap(1.5), "large")
 
 
 def test_channels_that_do_not_go_through_the_backbone_take_no_activations() -> None:
@@ -213,14 +215,16 @@ def test_channels_that_do_not_go_through_the_backbone_take_no_activations() -> N
 
 
 def test_the_cap_of_a_trial_follows_its_device() -> None:
-    assert memory.gpu_cap(8) == moment_memory.cap_of(TrialResources(device="cuda", gpu_memory_gb=8, host_memory_gb=4))
-    assert memory.host_cap(4) == moment_memory.cap_of(TrialResources(gpu_memory_gb=8, host_memory_gb=4))
+    assert memory_caps.gpu_cap(8) == moment_memory.cap_of(
+        TrialResources(device="cuda", gpu_memory_gb=8, host_memory_gb=4)
+    )
+    assert memory_caps.host_cap(4) == moment_memory.cap_of(TrialResources(gpu_memory_gb=8, host_memory_gb=4))
     assert moment_memory.cap_of(TrialResources()) is None
 
 
 def test_tensors_may_fill_the_cap_less_what_cuda_itself_takes() -> None:
-    assert 9.25 == memory.gpu_cap(10).allocator_gb
-    assert 0.5 == memory.gpu_cap(1).allocator_gb
+    assert 9.25 == memory_caps.gpu_cap(10).allocator_gb
+    assert 0.5 == memory_caps.gpu_cap(1).allocator_gb
 
 
 def out_of_memory_above(most: int, error: BaseException) -> Any:

@@ -9,7 +9,7 @@ import torch
 
 from tests.fakes import published, small_windows
 from tests.memory_bench import CHANNELS, divided_step
-from trainables import memory, moment_memory
+from trainables import memory, memory_caps, moment_memory
 from trainables._memory import MicroBatches
 from trainables._moment import load
 from trainables._torch import cap_memory, torch_session
@@ -37,7 +37,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_step_of_moment_large_stays_under_8_gb_and_near_its_estimate(large: Path, length: int, precision) -> None:
     config = MomentLoraConfig(backbone=str(large), precision=precision, context="none")
-    cap = memory.gpu_cap(CAP_GB)
+    cap = memory_caps.gpu_cap(CAP_GB)
     parts = moment_memory.lora_footprint(
         published.configuration("large"), config, moment_memory.Telemetry(CHANNELS, length, 1)
     )
