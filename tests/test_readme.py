@@ -38,6 +38,7 @@ def modules_run() -> list[tuple[str, list[str]]]:
 
 
 def options_of(module: str) -> set[str]:
+    module = {"orchestrator.cluster": "orchestrator.cluster_commands"}.get(module, module)
     imported = importlib.import_module(module)
     imported = importlib.import_module(f"{module}.__main__") if hasattr(imported, "__path__") else imported
     command = typer.main.get_command(imported.app)
