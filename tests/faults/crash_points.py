@@ -1,7 +1,7 @@
 """Runs a small sweep that dies at its n-th touch of the run folder, then goes on; one forked child for each.
 
-`python -m tests.faults.crash_points FOLDER N [N ...]` prints one JSON line a point: what the dying touch was, and
-what is wrong after the resume.
+`python -m tests.faults.crash_points FOLDER new|resumed|extended N [N ...]` prints one JSON line a point: what the
+dying touch was, and what is wrong after the resume.
 """
 
 import json
@@ -9,15 +9,17 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tests.fakes.sweeps import comparable, rows_of, run_sweep
-from tests.faults.small_sweep import SmallSweep
+from orchestrator.plan import SweepPlan
+from tests.fakes.sweeps import comparable, plan_of, rows_of, run_sweep
+from tests.faults.small_sweep import SmallSweep, detectors
 
 AUDITED = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 
@@ -77,18 +79,18 @@ def forked(work: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def what_is_wrong(small: SmallSweep, run: Path, ended: int) -> Iterator[str]:
+def what_is_wrong(whole: Path, run: Path, ended: int) -> Iterator[str]:
     """Yield what is not as in the uninterrupted run."""
     if ended:
         yield f"the resume ended with {ended}"
         return
-    if comparable(rows_of(small.whole)) != comparable(rows_of(run)):
+    if comparable(rows_of(whole)) != comparable(rows_of(run)):
         yield "other rows"
-    if len((run / "rows.jsonl").read_text().splitlines()) != small.plan.rows:
+    if len((run / "rows.jsonl").read_text().splitlines()) != len((whole / "rows.jsonl").read_text().splitlines()):
         yield "a row twice"
-    if _studies(small.whole) != _studies(run):
+    if _studies(whole) != _studies(run):
         yield "other studies in the journal"
-    theirs, ours = ({str(path.relative_to(top)) for path in top.rglob("*")} for top in (small.whole, run))
+    theirs, ours = ({str(path.relative_to(top)) for path in top.rglob("*")} for top in (whole, run))
     yield from sorted(theirs ^ ours)
 
 
@@ -100,28 +102,61 @@ def _studies(run: Path) -> dict[str, list[tuple[str, float | None]]]:
     return {name: [(trial.state.name, trial.value) for trial in study.trials] for name, study in studies.items()}
 
 
-def try_point(small: SmallSweep, run: Path, point: int) -> dict[str, object]:
+@dataclass(frozen=True)
+class Scene:
+    """What dies: `prepared` makes the run folder as it is before, `plan` is what the dying start and the next run."""
+
+    plan: SweepPlan
+    whole: Path
+    prepared: Callable[[Path], object]
+    options: Mapping[str, object]
+
+
+def scenes(small: SmallSweep) -> dict[str, Scene]:
+    """A new run, the resume of one that was interrupted, and a longer search of one that is complete."""
+    longer, _ = plan_of(small.folder, detectors(small.pace), ["search.candidates=6"])
+    extended = small.folder / "extended"
+
+    def half(run: Path) -> None:
+        lines = (small.copy_of_whole(run) / "rows.jsonl").read_bytes().splitlines(keepends=True)
+        (run / "rows.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]) + lines[len(lines) // 2][:40])
+
+    def extend() -> int:
+        small.copy_of_whole(extended)
+        return run_sweep(longer, small.series, extended, backend="inline", resume=True, extend=2)[0]
+
+    forked(extend)
+    return {
+        "new": Scene(small.plan, small.whole, lambda run: None, {}),
+        "resumed": Scene(small.plan, small.whole, half, {"resume": True}),
+        "extended": Scene(longer, extended, small.copy_of_whole, {"resume": True, "extend": 2}),
+    }
+
+
+def try_point(small: SmallSweep, scene: Scene, run: Path, point: int) -> dict[str, object]:
     """Die at a touch, go on, and look at what is there."""
     said = run.with_name("said")
+    scene.prepared(run)
 
     def die() -> int:
         Dying(run, point, said)
-        return run_sweep(small.plan, small.series, run, backend="inline")[0]
+        return run_sweep(scene.plan, small.series, run, backend="inline", **scene.options)[0]
 
     def go_on() -> int:
         resume = (run / "spec.yaml").is_file()
-        return run_sweep(small.plan, small.series, run, backend="inline", resume=resume)[0]
+        return run_sweep(scene.plan, small.series, run, backend="inline", resume=resume)[0]
 
     at = said.read_text() if forked(die) < 0 else "the end"
-    wrong = list(what_is_wrong(small, run, forked(go_on)))
+    wrong = list(what_is_wrong(scene.whole, run, forked(go_on)))
     shutil.rmtree(run)
     return {"point": point, "at": at, "wrong": wrong}
 
 
 if __name__ == "__main__":
-    folder, points = Path(sys.argv[1]), map(int, sys.argv[2:])
+    folder, chosen, points = Path(sys.argv[1]), sys.argv[2], map(int, sys.argv[3:])
     small = SmallSweep(folder, pace=0.0)
     forked(lambda: int(not small.whole))  # nothing runs in this process: its threads would not survive a fork
     small.whole = folder / "whole"
+    scene = scenes(small)[chosen]
     for point in points:
-        print(json.dumps(try_point(small, folder / "run", point)), flush=True)
+        print(json.dumps(try_point(small, scene, folder / "run", point)), flush=True)
