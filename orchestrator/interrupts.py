@@ -78,12 +78,17 @@ class Interrupts:
         if self.arrived is not None:
             _leave(number)
         self.arrived = number
-        self._last_resort = threading.Timer(LEAVE_S, _leave, [number])
+        self._last_resort = threading.Timer(LEAVE_S, _leave_what_hangs, [number])
         self._last_resort.daemon = True
         self._last_resort.start()
         sys.stderr.write("stopping: rows are kept; press Ctrl-C again to leave at once\n")
         if self._may_strike:
             raise SweepInterrupt
+
+
+def _leave_what_hangs(number: int) -> None:
+    sys.stderr.write(f"something did not end within {LEAVE_S:g} s and is left; rows are kept: go on with --resume\n")
+    _leave(number)
 
 
 def _leave(number: int) -> None:

@@ -1,6 +1,7 @@
 """Run a sweep: `python -m orchestrator.sweep SPEC`. Parse, load, plan, run; exit 0, 1, 2, 130 or 143.
 
-0 complete; 1 complete, but some draws failed; 2 bad input, nothing started; 130, 143 interrupted, state kept.
+0 complete; 1 complete, but some draws failed; 2 bad input, nothing started, or the run folder could not be written any
+more; 130, 143 interrupted, state kept.
 """
 
 from orchestrator import environment, interrupts

@@ -23,7 +23,7 @@ def run_with_kills(small: SmallSweep, run: Path, kills: int, seed: int, backend:
         below = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         finished(process)
-        assert [] == psutil.wait_procs(below, timeout=60)[1]  # a Ray that nobody needs ends by itself
+        assert [] == psutil.wait_procs(below, timeout=150)[1]  # Ray ends by itself, its agents after a minute
         killed.append(rows_written(run))
     return killed
 

@@ -70,6 +70,7 @@ with interrupts.Interrupts().caught():
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (143, "") == (ended.returncode, ended.stdout)
+    assert "something did not end within 0.3 s and is left; rows are kept: go on with --resume" in ended.stderr
 
 
 def test_a_sweep_that_ends_in_time_is_not_ended_once_more():
