@@ -24,8 +24,9 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    lines = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
-    return [shlex.split(line, comments=True) for line in lines]
+    whole = [block.replace("\\\n", " ") for block in blocks("bash")]  # a command may go over two lines
+    lines = [line for block in whole for line in block.splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def modules_run() -> list[tuple[str, list[str]]]:
