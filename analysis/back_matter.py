@@ -16,6 +16,7 @@ from analysis.importance import SHUFFLES, TOO_FEW
 from analysis.landscape import NOT_FOR_CLAIMS, parameter_columns
 from analysis.plots import cost, parallel, search, style
 from analysis.sections import part_of_name, sources
+from analysis.spending import cost_in_words
 from analysis.tables import flatten
 from analysis.views import FigureView, Section
 from analysis.words import metric_meaning, metric_title, shorten
@@ -72,7 +73,7 @@ def _landscapes(found: Findings, folder: Path) -> Iterator[FigureView]:
 
 
 def costs(found: Findings, folder: Path) -> Iterator[Section]:
-    """Yield seconds and memory."""
+    """Yield seconds, hours, memory and money."""
     draft = FigureDraft("cost", ("source",))
     for source in sources(found.costs):
         drawn = cost.data(found.costs[found.costs["source"] == source])
@@ -84,14 +85,16 @@ def costs(found: Findings, folder: Path) -> Iterator[Section]:
     columns = {"source": "source", "detector": "detector", "shots": "shots", "fit_seconds": "fit (s)",
                "threshold_seconds": "threshold (s)", "score_seconds": "score (s)",
                "cache_saved_seconds": "spared by the cache (s)",
-               "total_hours": "all draws (h)", "peak_host_mb": "peak memory (MB)",
+               "total_hours": "all draws (h)", "hours_without_cache": "without the cache (h)",
+               "gpu_hours": "GPU hours", "money": "money", "peak_host_mb": "peak memory (MB)",
                "peak_device_mb": "peak device memory (MB)", "trainable_parameters": "trainable parameters"}  # fmt: skip
+    table = found.costs.dropna(axis="columns", how="all")
     yield Section(
         "cost", "Cost", "What a score costs",
-        [prose.COST],
+        [prose.COST, cost_in_words(found.costs)],
         [draft.view(folder, "Metric against seconds a draw", "Numbers beside the points are shots.")]
         if draft.pages else [],
-        [], [tables.plain(found.costs, "Cost of every cell", columns, ("source", "detector"))],
+        [], [tables.plain(table, "Cost of every cell", columns, ("source", "detector"))],
     )  # fmt: skip
 
 

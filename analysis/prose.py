@@ -103,7 +103,12 @@ PARALLEL_CAPTION = (
 )
 SEARCH_CAPTION = "Stars ran on the report draws. Not for claims."
 
-COST = "Medians over report draws; the hours count selection draws too. Peak memory is that of the worker process."
+COST = (
+    "Seconds are medians over report draws; hours add up all draws, selection included. 'Without the cache' counts "
+    "what cached results took when they were computed: what the cell costs whoever comes first. GPU hours are those "
+    "that draws held a card, or their share of it (a whole one where trials_per_gpu is auto); time that a card stood "
+    "idle is not in the rows. Peak memory is that of the worker process."
+)
 
 GAPS = (
     "Every planned draw without a score is named here. No claim rests on a cell with gaps: the draws that failed may "

@@ -10,6 +10,9 @@ from analysis.words import records as as_records
 SECONDS = ("fit_seconds", "threshold_seconds", "score_seconds", "cache_saved_seconds")
 """Of a draw; the last is what results from a cache took when they were computed: cheap only for who comes second."""
 
+SPENT = ["total_hours", "hours_without_cache", "gpu_hours", "money"]
+"""Sums over all rows of a cell, selection included; see `spent`."""
+
 FAILURE = ["phase", "source", "detector", "shots", "status", "reason"]
 
 
@@ -21,8 +24,7 @@ def costs(sweep: Sweep, levels: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         `source`, `detector`, `shots`; `fit_seconds`, `threshold_seconds` (the fits behind an out-of-fold threshold),
         `score_seconds`, `cache_saved_seconds`, `seconds` (their sum), medians over report draws; `peak_host_mb`,
-        `peak_device_mb`, largest; `trainable_parameters`; `total_hours` (all rows of the cell, selection included,
-        without what a cache spared); `estimate` and `n` of the metric.
+        `peak_device_mb`, largest; `trainable_parameters`; `estimate` and `n` of the metric; and the `SPENT` sums.
     """
     key = ["source", "detector", "shots"]
     spared = pd.to_numeric(sweep.report["cache_saved_seconds"])  # text-like where no row has one
@@ -40,9 +42,44 @@ def costs(sweep: Sweep, levels: pd.DataFrame) -> pd.DataFrame:
         )
     )
     report["seconds"] = report[[*SECONDS]].sum(axis=1)
-    spent = sweep.rows.assign(hours=sweep.rows[[*SECONDS[:-1]]].sum(axis=1) / 3600)
-    total = spent.groupby(key, as_index=False).agg(total_hours=("hours", "sum"))
+    total = spent(sweep).groupby(key, as_index=False)[SPENT].sum(min_count=1)
     return report.merge(total, on=key, how="left").merge(levels[[*key, "estimate", "n"]], on=key, how="left")
+
+
+def spent(sweep: Sweep) -> pd.DataFrame:
+    """Return what every row cost, selection and failures included, as far as rows say.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `source`, `detector`, `shots` and `SPENT`, a row for each row of the sweep: `total_hours` as computed;
+        `hours_without_cache`, with what results from a cache took when they were computed; `gpu_hours`, the share of
+        a card, `resources.trials_per_gpu` to a card (one where it is `auto`: an upper bound), 0 on a CPU, NaN where
+        the row does not name its device; `money`, NaN where `resources.price_per_gpu_hour` is not given.
+    """
+    rows = sweep.rows
+    seconds = rows[[*SECONDS]].apply(pd.to_numeric)  # text-like where no row has one
+    hours = seconds[[*SECONDS[:-1]]].sum(axis=1) / 3600
+    resources = [_resources(spec) for spec in sweep.specs]
+    shared = rows["run"].map(dict(enumerate(_number(r.get("trials_per_gpu"), 1.0) for r in resources)))
+    price = rows["run"].map(dict(enumerate(_number(r.get("price_per_gpu_hour"), float("nan")) for r in resources)))
+    on_card = rows["device"].map(lambda device: float("nan") if pd.isna(device) else float(device == "cuda"))
+    gpu_hours = hours * on_card.astype(float) / shared
+    return rows[["source", "detector", "shots"]].assign(
+        total_hours=hours,
+        hours_without_cache=hours + seconds[SECONDS[-1]].fillna(0) / 3600,
+        gpu_hours=gpu_hours,
+        money=gpu_hours * price,
+    )
+
+
+def _resources(spec: Mapping[str, object]) -> Mapping[str, object]:
+    found = spec.get("resources")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _number(value: object, otherwise: float) -> float:
+    return float(value) if isinstance(value, int | float) else otherwise
 
 
 def failures(sweep: Sweep) -> pd.DataFrame:

@@ -79,7 +79,7 @@ class ResourceSettings(Settings):
         default=False, description="Wait for nodes that can run what is left; without a GPU in the cluster ask for one."
     )
     price_per_gpu_hour: Annotated[float, Field(ge=0, le=100_000)] | None = Field(
-        default=None, description="For the plan only."
+        default=None, description="For the cost in plan and report."
     )
 
 
