@@ -54,6 +54,12 @@ def wait_for_rows(run: Path, count: int, process: subprocess.Popen[str]) -> bool
     return wait_for(lambda: rows_written(run) >= count, process)
 
 
+def processes_below(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """What a sweep has started; without Ray's agents, which take a minute to see that they are alone."""
+    below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    return [child for child in below if "agent" not in _title(child).lower()]
+
+
 def ray_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The Ray workers below a sweep that run trials."""
     return [child for child in psutil.Process(process.pid).children(recursive=True) if "Trainable" in _title(child)]
