@@ -11,6 +11,7 @@ from analysis.ablations import ablations
 from analysis.alerts import against_alerts
 from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_every_fold
 from analysis.curves import levels
+from analysis.delays import delays
 from analysis.general import METRIC, general_bounds, with_general_difference
 from analysis.generalisation import generalisation
 from analysis.importance import importances
@@ -49,6 +50,8 @@ class Findings:
     optimism: pd.DataFrame
     importances: pd.DataFrame
     caught: pd.DataFrame
+    delays: pd.DataFrame
+    caught_in_time: pd.DataFrame
     needs: pd.DataFrame
     pays_off: pd.DataFrame
     generalisation: pd.DataFrame
@@ -75,8 +78,8 @@ def find(sweep: Sweep) -> Findings:
     headlines = comparisons.headlines(pairs, by_metric[metric], metric)
     words = Words(metric, sweep.unit, many_sources=len(sweep.rows["source"].unique()) > 1)
     problems: list[str] = []
-    caught, shown, general = _from_scores(sweep, metric, problems)
-    board = board.merge(general, on=["source", "detector", "own_shots"], how="left")
+    scored = _from_scores(sweep, metric, problems)
+    board = board.merge(scored.general, on=["source", "detector", "own_shots"], how="left")
     headlines = with_general_difference(sweep, headlines, metric)
     tried = candidates(sweep, metric)
     alerts = against_alerts(allowed, wanted)
@@ -91,7 +94,9 @@ def find(sweep: Sweep) -> Findings:
         candidates=tried,
         optimism=optimism(tried, by_metric[metric], metric),
         importances=importances(tried, metric),
-        caught=caught,
+        caught=scored.caught,
+        delays=scored.delays,
+        caught_in_time=scored.caught_in_time,
         needs=needs(allowed, by_metric[metric], metric, plan),
         pays_off=pays_off(allowed, metric, plan),
         generalisation=generalisation(sweep, metric),
@@ -100,16 +105,28 @@ def find(sweep: Sweep) -> Findings:
         alerts=alerts,
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
-        shown=shown,
+        shown=scored.shown,
         verdict=verdict(sweep, words, board, pairs, headlines, alerts),
         summary=summary(board, headlines),
         problems=problems,
     )
 
 
-def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> tuple[pd.DataFrame, list[DrawScores], pd.DataFrame]:
-    """Read every score file once, cell by cell: what is caught by type, one draw to show, the general intervals."""
-    shown, bounds, caught = [], [], []
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """What only score files can say."""
+
+    shown: Sequence[DrawScores]
+    caught: pd.DataFrame
+    delays: pd.DataFrame
+    caught_in_time: pd.DataFrame
+    general: pd.DataFrame
+
+
+def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> _Scored:
+    """Read every score file once, cell by cell."""
+    shown, bounds = [], []
+    tables: list[tuple[pd.DataFrame, ...]] = [(caught_by_type([]), *delays([]))]
     plan = sweep.plan
     for (source, detector, shots), cell in groupby(
         iter_scores(sweep, problems), key=lambda d: (d.source, d.detector, d.shots)
@@ -117,9 +134,13 @@ def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> tuple[pd.Dat
         scored = list(cell)
         shown.append(scored[0])
         draws = with_every_fold(scored, plan)
-        caught.append(caught_by_type(draws))
+        tables.append((caught_by_type(draws), *delays(draws)))
         low, high = general_bounds(draws) if metric == METRIC else (float("nan"), float("nan"))
         bounds.append((source, detector, shots, low, high))
+    caught, waited, in_time = (_joined(frames) for frames in zip(*tables, strict=True))
     names = ["source", "detector", "own_shots", "general_low", "general_high"]
-    held = [frame for frame in caught if len(frame)] or [caught_by_type([])]
-    return pd.concat(held, ignore_index=True), shown, pd.DataFrame.from_records(bounds, columns=names)
+    return _Scored(shown, caught, waited, in_time, pd.DataFrame.from_records(bounds, columns=names))
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)

@@ -80,6 +80,17 @@ FAULTS = (
     "is an anecdote, not a rate: the number of faults stands beside each type."
 )
 
+DELAY = (
+    "Time from a fault's first scored window to its first alarm at the deployed threshold, all faults of all report "
+    "draws together. A fault without an alarm is censored at its end and stays uncaught: the median is the time within "
+    "which half of all faults are caught, and there is none where fewer are. Steps are scored windows. No interval is "
+    "given here: read the delay of the leaderboard, and how many faults there are."
+)
+DELAY_CAPTION = (
+    "A line ends at the share of faults that is ever caught. The grey line falls where faults end: whatever is not "
+    "caught by then is missed. Read beside false alarms: what always alarms catches everything at once."
+)
+
 TIMELINE = (
     "Faults are shaded and named. Lines are scores (each on its own scale), triangles alarms inside a fault, crosses "
     "false alarms, dotted lines thresholds. One draw of each detector: the first of the report draws, not the best."

@@ -68,6 +68,8 @@ def write_tables(found: Findings, folder: Path) -> None:
         "break_even": found.pays_off,
         "unseen_kinds": found.generalisation,
         "fault_types": found.caught,
+        "delays": found.delays,
+        "caught_in_time": found.caught_in_time,
         "search_not_for_claims": found.candidates,
         "optimism": found.optimism,
         "importance_not_for_claims": found.importances,

@@ -8,18 +8,30 @@ import pandas as pd
 
 from analysis import prose
 from analysis import table_views as tables
+from analysis.delays import KEY
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
 from analysis.generalisation import EVERY
 from analysis.planned import competes, points
-from analysis.plots import differences, fault_types, forest, held_out, learning_curve, style, timeline
+from analysis.plots import delay, differences, fault_types, forest, held_out, learning_curve, style, timeline
 from analysis.views import FigureView, Section, TableView
 from analysis.words import metric_meaning, metric_title, shorten
 
 
 def sections(found: Findings, folder: Path) -> list[Section]:
     """Return every section, writing its figure files below `folder`."""
-    makers = (curves, leaderboard, compared, todays_alerts, one_factor, unseen_kinds, efficiency, by_fault, in_time)
+    makers = (
+        curves,
+        leaderboard,
+        compared,
+        todays_alerts,
+        one_factor,
+        unseen_kinds,
+        efficiency,
+        by_fault,
+        how_soon,
+        in_time,
+    )
     return [section for maker in makers for section in maker(found, folder)]
 
 
@@ -209,6 +221,42 @@ def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
         [draft.view(folder, "Share of faults caught by detector and fault type", "Means over report draws.")],
         [], views,
     )  # fmt: skip
+
+
+def how_soon(found: Findings, folder: Path) -> Iterator[Section]:
+    """Yield how long faults go on before an alarm, those without one censored at their end."""
+    draft = FigureDraft("delay", ("source", "shots"))
+    views = []
+    alarms = found.levels.get("false_alarms_per_day", pd.DataFrame(columns=[*KEY, "estimate"]))
+    alarms = alarms[[*KEY, "estimate"]].rename(columns={"estimate": "alarms"})
+    wanted = points(found.sweep.plan)
+    for source in sources(found.delays):
+        table, curve = (f[f["source"] == source] for f in (found.delays, found.caught_in_time))
+        for shots in sorted(table["shots"].unique(), reverse=True):
+            rows, drawn = (
+                f[[competes(wanted, key, shots) for key in f[KEY].itertuples(index=False, name=None)]]
+                for f in (table, curve)
+            )
+            drawn = delay.data(drawn)
+            draft.texts[str(shots)] = found.words.shots(int(shots))
+            draft.add(
+                (source, str(shots)), delay.page(drawn),
+                partial(delay.paper, drawn) if shots == table["shots"].max() else None,
+                (*part_of_name(found, source), f"k{shots}"),
+            )  # fmt: skip
+            views.append(
+                tables.delays(
+                    rows.merge(alarms, on=KEY, how="left"),
+                    f"Delay, {found.words.shots(int(shots))}{_of(found, source)}",
+                )
+            )
+    if draft.pages:
+        yield Section(
+            "delay", "Delay", "How soon a fault is noticed",
+            [prose.DELAY],
+            [draft.view(folder, "Share of faults caught against time since their start", prose.DELAY_CAPTION)],
+            views[:1], views[1:],
+        )  # fmt: skip
 
 
 def unseen_kinds(found: Findings, folder: Path) -> Iterator[Section]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.leaderboard import BESIDE
-from analysis.plots.style import look
+from analysis.plots.style import look, ordered
 from analysis.views import Header, TableCell, TableRow, TableView
 from analysis.words import (
     DASH,
@@ -203,6 +203,34 @@ def _caught(row: Record | None) -> TableCell:
     if row is None:
         return TableCell(DASH)
     return TableCell(f"{number(row['events_caught'], 1)} caught, {row['window_recall']:.0%} of windows")
+
+
+def delays(frame: pd.DataFrame, caption: str) -> TableView:
+    """Return how soon faults are noticed, for one source and number of shots, the detector that is soonest first."""
+    order = {name: place for place, name in enumerate(ordered(frame["detector"]))}
+    ranked = frame.assign(place=frame["detector"].map(order)).sort_values(["median_s", "place"])
+    header = [
+        Header("detector", text=True),
+        Header("half of the faults caught within", text=True, meaning="Faults without an alarm count as never caught"),
+        Header("caught at all", meaning="Share of faults with an alarm before they end, mean over draws"),
+        Header("false alarms a day", meaning="At the same threshold: what always alarms is soonest"),
+        Header("faults"), Header("draws"), Header("longest fault (s)"),
+    ]  # fmt: skip
+    rows = [
+        TableRow(
+            [
+                named(row["detector"]),
+                TableCell(str(row["answer"])),
+                TableCell(f"{row['caught']:.0%}"),
+                TableCell(number(row["alarms"], 1)),
+                TableCell(f"{row['faults']:.0f}"),
+                TableCell(f"{row['draws']:.0f}"),
+                TableCell(f"{row['longest_fault_s']:,.0f}"),
+            ]
+        )
+        for row in records(ranked)
+    ]
+    return TableView(caption, header, rows)
 
 
 def plain(

@@ -100,7 +100,7 @@ def test_an_untrained_backbone_is_called_untrained(tmp_path):
 def test_every_section_of_the_menu_exists(page):
     ids = {a.get("id") for _, a in page.tags}
     targets = {a["href"].removeprefix("#") for tag, a in page.tags if tag == "a" and a["href"].startswith("#")}
-    assert {"verdict", "curves", "leaderboard", "compared", "faults", "timeline", "search", "cost", "failures",
+    assert {"verdict", "curves", "leaderboard", "compared", "faults", "delay", "timeline", "search", "cost", "failures",
             "provenance", "method"} <= targets <= ids  # fmt: skip
 
 
