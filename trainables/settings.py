@@ -51,6 +51,81 @@ class MissingByColumn(Settings):
     columns: dict[str, MissingRule] = {}
 
 
+FaultType = Literal[
+    "cpu_contention",
+    "memory_leak",
+    "network_delay",
+    "packet_loss",
+    "disk_pressure",
+    "connection_pool_exhaustion",
+    "gc_pauses",
+    "slow_query",
+    "cache_failure",
+    "pod_restart",
+    "traffic_surge",
+    "config_error",
+    "deadlock",
+    "noisy_neighbour",
+]
+"""Kinds of faults that the simulator knows."""
+
+
+class SimulatorSettings(Settings):
+    """What simulated telemetry is like; docs/simulator.md compares the defaults with real systems.
+
+    Times are in rows of 15 seconds. A system of n services has 8 n features.
+    """
+
+    services: Annotated[int, Field(ge=2, le=500)] = Field(
+        default=11, description="Services; beyond 11 they are copies of the ten behind the gateway."
+    )
+    requests_per_s: Annotated[float, Field(ge=0.1, le=1e6)] = Field(
+        default=60, description="Requests a second at the gateway, on average over a day."
+    )
+    faults_per_1000_rows: Annotated[float, Field(gt=0, le=12.5)] | None = Field(
+        default=None, description="How often faults come; null: every kind once in 2,500 rows."
+    )
+    fault_mix: Annotated[dict[FaultType, Annotated[float, Field(ge=0, le=1e6)]], Field(min_length=1)] | None = Field(
+        default=None, description="Weights of the kinds of faults that occur; null: all alike, each once a round."
+    )
+    severity: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]] = Field(
+        default=(1.0, 2.1), description="Least and most of what a fault's effect is multiplied by."
+    )
+    overlap: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0, description="Share of faults during which a second one begins."
+    )
+    label_delay: tuple[Annotated[int, Field(ge=0, le=500)], Annotated[int, Field(ge=0, le=500)]] = Field(
+        default=(0, 4), description="Fewest and most rows after which a fault is noted."
+    )
+    label_jitter: Annotated[int, Field(ge=0, le=500)] = Field(
+        default=3, description="Most rows that the noted end is off, either way."
+    )
+    unnoted: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0, description="Share of faults that nobody noted: their rows are labelled normal."
+    )
+    drift: Annotated[float, Field(ge=0, le=20)] = Field(
+        default=1, description="Size of wandering levels and of what deployments change for good."
+    )
+    deployment_every: Annotated[int, Field(ge=10, le=10_000_000)] | None = Field(
+        default=600, description="Rows from one deployment to the next on average; null: none."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "SimulatorSettings":
+        for name, (low, high) in (("severity", self.severity), ("label_delay", self.label_delay)):
+            if low > high:
+                raise ValueError(f"{name} must be [least, most], got [{low:g}, {high:g}]")
+        if self.fault_mix is not None and not any(self.fault_mix.values()):
+            raise ValueError("fault_mix gives every kind of fault the weight 0")
+        return self
+
+    def weight(self, kind: str) -> float:
+        """How often a kind of fault occurs, in units of its own."""
+        if self.fault_mix is None:
+            return 1.0
+        return next((weight for name, weight in self.fault_mix.items() if name == kind), 0.0)
+
+
 class DataSettings(Settings):
     """One source of telemetry and how windows are cut from it.
 
@@ -67,6 +142,7 @@ class DataSettings(Settings):
         default=10_000, description="Rows of simulated telemetry."
     )
     seed: Seed = Field(default=0, description="Seed of simulated telemetry.")
+    simulator: SimulatorSettings = SimulatorSettings()
     timezone: str | None = Field(default=None, description="IANA zone of timestamps that carry no offset; default UTC.")
     segments: Literal["all"] | tuple[str, ...] = "all"
     drop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
@@ -85,6 +161,8 @@ class DataSettings(Settings):
             raise ValueError(f"source {self.source} needs a path (or --data PATH)")
         if self.source == "simulated" and (self.path is not None or self.incidents is not None):
             raise ValueError("source simulated takes neither path nor incidents; use source: table")
+        if self.source != "simulated" and self.simulator != SimulatorSettings():
+            raise ValueError(f"simulator describes simulated telemetry, source is {self.source}; leave it out")
         return self
 
     @property

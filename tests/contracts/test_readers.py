@@ -12,7 +12,7 @@ from tests.fakes.layouts import LAYOUTS, START, put
 from trainables.data import load_source
 from trainables.data.__main__ import app
 from trainables.data.canonical import write_canonical
-from trainables.data.readers import READERS
+from trainables.data.readers import READERS, simulated
 from trainables.data.series import LabelledSeries, Quality
 from trainables.errors import DataError
 from trainables.settings import DataSettings, SourceName
@@ -122,7 +122,8 @@ def test_the_converted_table_reads_as_the_source_does(read, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reader_that_streams_gives_one_recording_at_a_time(tmp_path, name):
+def test_a_reader_that_streams_gives_one_recording_at_a_time(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(simulated, "RECORDING_ROWS", 500)
     parts = list(READERS[name].recordings(settings_of(name, tmp_path), lambda note: None))
     assert READERS[name].streams == (len(parts) > 1)
     segments = [set(part.segment) for part in parts]

@@ -3,11 +3,13 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
+from orchestrator.plan import series_digest
 from trainables.data import check_supply, draw_support, load_source, prepare
+from trainables.data.readers import simulated
 from trainables.data.readers.simulated_faults import FAULT_TYPES
-from trainables.data.readers.simulated_system import CALLS, SERVICES
+from trainables.data.readers.simulated_system import CALLS, METRICS, SERVICES, Disturbance, make_system, simulate
 from trainables.data.series import Quality
-from trainables.settings import DataSettings
+from trainables.settings import DataSettings, SimulatorSettings
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +91,12 @@ def test_the_call_graph_has_callers_before_callees():
 
 
 def test_a_network_delay_reaches_the_callers_weakened():
-    from trainables.data.readers.simulated_system import METRICS, Disturbance, simulate
-
     rows = slice(200, 300)
-    quiet, slow = Disturbance.quiet(400), Disturbance.quiet(400)
+    system = make_system(SimulatorSettings())
+    quiet, slow = (Disturbance.quiet(400, len(SERVICES)) for _ in range(2))
     service = SERVICES.index("ts-station-service")
     slow.delay_ms[rows, service] += 100
-    difference = simulate(slow, np.random.default_rng(1)) - simulate(quiet, np.random.default_rng(1))
+    difference = simulate(system, slow, np.random.default_rng(1)) - simulate(system, quiet, np.random.default_rng(1))
     latency = difference.reshape(400, len(SERVICES), -1)[:, :, METRICS.index("latency_mean_ms")]
     own, caller, other = (
         float(np.nanmean(latency[rows, SERVICES.index(name)]))
@@ -123,3 +124,15 @@ def test_random_windows_flatter_a_random_forest(series, make_settings):
         found[by] = average_precision_score(parts.test.y, forest.predict_proba(features(parts.test))[:, 1])
     assert 0.5 <= found["event"] <= 0.75  # measured 0.67
     assert found["random_windows"] >= found["event"] + 0.1  # measured 0.94
+
+
+def test_the_default_telemetry_is_the_same_bytes_as_ever(series):
+    assert "dc181c7b2d5d429de28919d2681cb7ac" == series_digest(series)
+
+
+def test_long_telemetry_is_several_recordings_of_one_system_that_go_on_in_time(monkeypatch):
+    monkeypatch.setattr(simulated, "RECORDING_ROWS", 1500)
+    long = load_source(DataSettings(rows=4000))
+    assert ("1", "2", "3") == long.segments
+    assert 1 == len(np.unique(np.diff(long.timestamps)))
+    assert 3 == len({long.values[long.segment == number][:100].tobytes() for number in range(3)})
