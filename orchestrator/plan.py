@@ -13,6 +13,7 @@ from orchestrator.external import read_external_files
 from orchestrator.space import Dimension
 from orchestrator.spec import SweepSpec
 from trainables.data import check_supply, hold_out
+from trainables.data.big_tables import blocks
 from trainables.data.external_scores import ExternalScores
 from trainables.data.series import LabelledSeries
 from trainables.protocol import Labels, Scalar
@@ -200,7 +201,8 @@ def series_digest(series: LabelledSeries) -> str:
     state = hashlib.blake2b(digest_size=16)
     for array in (series.timestamps, series.values, series.labels, series.event, series.segment, series.quality):
         state.update(f"{array.dtype.str}{array.shape}".encode())
-        state.update(np.ascontiguousarray(array).view(np.uint8).data)
+        for rows in blocks(array):
+            state.update(np.ascontiguousarray(array[rows]).view(np.uint8).data)
     events = [[event.start, event.stop, event.fault_type, event.service] for event in series.events]
     state.update(json.dumps([series.columns, series.segments, events, series.step_s, series.simulated]).encode())
     return state.hexdigest()

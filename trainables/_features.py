@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.big_tables import released
 from trainables.data.windows import Windows
 
 RECENT = 8
@@ -30,7 +31,8 @@ def squashed(windows: Windows, channels: NDArray[np.int64] | None = None) -> Ite
     for start in range(0, len(windows), _CHUNK):
         rows = windows.ends[start : start + _CHUNK, None] + steps  # [n, L]
         values = windows.table[rows] if channels is None else windows.table[rows[:, :, None], channels]
-        yield np.arcsinh(values).astype(np.float64)  # [n, L, C']
+        yield np.arcsinh(np.asarray(values)).astype(np.float64)  # [n, L, C']
+        released(windows.table)
 
 
 def level_and_spread(x: NDArray[np.float64]) -> list[NDArray[np.float64]]:

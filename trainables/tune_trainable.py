@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ray import tune
 
+from trainables.data.big_tables import StoredSeries
 from trainables.data.series import LabelledSeries
 from trainables.protocol import TrialResources
 from trainables.trial import EvaluationSettings, TrialOutcome, TrialRequest
@@ -33,19 +34,23 @@ def pack(source: str, requests: list[TrialRequest], kind: str, asks: Mapping[str
 class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
     """Runs the draws of its configuration in order; each `step` is one draw.
 
-    Data and settings arrive once per actor, from the object store. Nothing is checkpointed.
+    Data and settings arrive once per actor, from the object store, or as files of this machine. Nothing is
+    checkpointed.
     """
 
     def setup(
         self,
         config: dict[str, str],
         settings: Mapping[str, EvaluationSettings] | None = None,
-        series: Mapping[str, LabelledSeries] | None = None,
+        series: Mapping[str, LabelledSeries | StoredSeries] | None = None,
         resources: Mapping[str, TrialResources] | None = None,
         draw_timeout_s: float = 0.0,
     ) -> None:
         """Keep what all trials share; `resources` by kind."""
-        self._settings, self._series = settings or {}, series or {}
+        self._settings = settings or {}
+        self._series = {
+            name: one.open() if isinstance(one, StoredSeries) else one for name, one in (series or {}).items()
+        }
         self._resources, self._draw_timeout_s = resources or {}, draw_timeout_s
         self.reset_config(config)
 

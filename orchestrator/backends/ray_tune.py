@@ -29,6 +29,7 @@ from orchestrator.cluster import connected
 from orchestrator.driver import Driver
 from orchestrator.interrupts import Interrupts
 from orchestrator.variables import environment
+from trainables.data.big_tables import stored
 from trainables.tune_trainable import OUTCOME, DrawTrainable, kind_of
 
 logger = logging.getLogger(__name__)
@@ -192,18 +193,19 @@ class RayTuneBackend:
             desk = Desk(driver, workplace, fleet, interrupts)
             with environment(SETTINGS), tempfile.TemporaryDirectory(prefix="sweep-tune-") as storage:
                 try:
-                    _tuner(desk, workplace, Path(storage), verbose=self._verbose).fit()
+                    _tuner(desk, workplace, Path(storage), here=self._address is None, verbose=self._verbose).fit()
                 except StopTune:
                     if desk.failure is None:
                         raise
                     raise desk.failure from None
 
 
-def _tuner(desk: Desk, workplace: Workplace, storage: Path, *, verbose: bool) -> tune.Tuner:
+def _tuner(desk: Desk, workplace: Workplace, storage: Path, *, here: bool, verbose: bool) -> tune.Tuner:
+    """Return the one Tune experiment; `here`: all workers are on this machine, and see its files."""
     trainable = tune.with_parameters(
         DrawTrainable,
         settings=dict(workplace.settings),
-        series=dict(workplace.series),
+        series={name: (stored(one) if here else None) or one for name, one in workplace.series.items()},
         resources={
             kind_of(device, large=large): workplace.resources(device, large=large)
             for device in DEVICES

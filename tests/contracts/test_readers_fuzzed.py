@@ -1,7 +1,9 @@
 """Damaged files of every layout: one message or a reading, never anything else."""
 
+import csv
 import gzip
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.layouts import LAYOUTS
 from trainables.data import load_source
+from trainables.data.readers.columns import MEANINGS
 from trainables.errors import DataError
 from trainables.settings import DataSettings
 
@@ -105,3 +108,71 @@ def test_damaged_packed_exports_are_read_or_refused(tmp_path, name):
         read_or_refuse(DataSettings(source=name, path=tmp_path))
 
     check()
+
+
+many = settings(steady, max_examples=200)
+
+
+def columns_of(frame: pd.DataFrame) -> dict[str, list[float]]:
+    """Sorted finite values of each feature that has any."""
+    features = [name for name in frame.columns if name not in MEANINGS]
+    found = {}
+    with np.errstate(over="ignore"):
+        for name in features:
+            numbers = pd.to_numeric(frame[name], errors="coerce")
+            found[name] = numbers.to_numpy(np.float64, na_value=np.nan).astype(np.float32)
+    return {name: np.sort(v[np.isfinite(v)]).tolist() for name, v in found.items() if np.isfinite(v).any()}
+
+
+def check_reading(path, plainly) -> bool:
+    """Return whether it is read. A file that is read says what reading it cell by cell says, but for rows that stand in it twice."""
+    try:
+        series = load_source(DataSettings(source="table", path=path))
+    except DataError as err:
+        assert str(path) in str(err)
+        return False
+    frame = plainly(path)
+    blank = (frame.isna() | (frame == "")).all(axis="columns")
+    expected = columns_of(frame[~blank].drop_duplicates() if len(series) < len(frame) else frame)
+    read = {name: series.values[:, number] for number, name in enumerate(series.columns)}
+    assert expected == {name: np.sort(v[np.isfinite(v)]).tolist() for name, v in read.items() if np.isfinite(v).any()}
+    return True
+
+
+def cell_by_cell(path) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        head, *rows = csv.reader(file)
+    return pd.DataFrame([row for row in rows if row], columns=[name.strip() for name in head], dtype="object")
+
+
+def test_two_hundred_damaged_csv_files_are_refused_or_read_right(tmp_path):
+    path = LAYOUTS["table"].write(tmp_path)
+    whole = path.read_bytes()
+    read = []
+
+    @many
+    @given(damage())
+    def check(spoil):
+        path.write_bytes(spoil(whole))
+        read.append(check_reading(path, cell_by_cell))
+
+    check()
+    assert len(read) >= 200
+    assert 5 < sum(read) < len(read)
+
+
+def test_two_hundred_damaged_parquet_files_are_refused_or_read_right(tmp_path):
+    packed = tmp_path / "packed.parquet"
+    pd.read_csv(LAYOUTS["table"].write(tmp_path)).to_parquet(packed, compression=None)
+    whole = packed.read_bytes()
+    read = []
+
+    @many
+    @given(damage())
+    def check(spoil):
+        packed.write_bytes(spoil(whole))
+        read.append(check_reading(packed, pd.read_parquet))
+
+    check()
+    assert len(read) >= 200
+    assert 5 < sum(read) < len(read)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.big_tables import blocks, columns_of, empty, rows_of
 from trainables.data.series import UNLABELLED, Event, LabelledSeries
 from trainables.errors import DataError
 
@@ -63,7 +64,7 @@ class RawColumns:
         return replace(
             self,
             timestamps=self.timestamps[rows],
-            values=self.values[rows],
+            values=rows_of(self.values, rows),
             labels=self.labels[rows],
             fault_type=self.fault_type[rows],
             service=self.service[rows],
@@ -246,27 +247,33 @@ def _split_at_gaps(
 
 def _finite_or_missing(raw: RawColumns, said: list[str]) -> NDArray[np.float32]:
     """Return the values with infinities as missing."""
-    infinite = np.isinf(raw.values)
-    if not infinite.any():
+    counts = np.zeros(raw.values.shape[1], dtype=np.int64)
+    for rows in blocks(raw.values):
+        counts += np.isinf(raw.values[rows]).sum(axis=0)
+    if not counts.any():
         return raw.values
-    counts = infinite.sum(axis=0)
     listed = ", ".join(f"{raw.columns[i]} ({counts[i]})" for i in np.flatnonzero(counts)[:8])
     said.append(f"{_count(int(counts.sum()), 'infinite value')} taken as missing: {listed}.")
-    return np.where(infinite, np.float32(np.nan), raw.values)
+    values = empty(*raw.values.shape)
+    for rows in blocks(raw.values):
+        values[rows] = np.where(np.isinf(raw.values[rows]), np.float32(np.nan), raw.values[rows])
+    return values
 
 
 def _without_empty_columns(raw: RawColumns, said: list[str]) -> RawColumns:
     """Drop columns without a single value."""
-    empty = np.isnan(raw.values).all(axis=0)
-    if not empty.any():
+    without = np.ones(raw.values.shape[1], dtype=bool)
+    for rows in blocks(raw.values):
+        without &= np.isnan(raw.values[rows]).all(axis=0)
+    if not without.any():
         return raw
-    names = [raw.columns[i] for i in np.flatnonzero(empty)]
+    names = [raw.columns[i] for i in np.flatnonzero(without)]
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    if empty.all():
+    if without.all():
         raise DataError(f"{raw.where}: every feature column is empty ({listed})")
     said.append(f"{_count(len(names), 'column')} without any value: dropped ({listed}).")
-    kept = np.flatnonzero(~empty)
-    return replace(raw, values=raw.values[:, kept], columns=tuple(raw.columns[i] for i in kept))
+    kept = np.flatnonzero(~without)
+    return replace(raw, values=columns_of(raw.values, kept), columns=tuple(raw.columns[i] for i in kept))
 
 
 def _count(number: int, thing: str) -> str:

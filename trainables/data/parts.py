@@ -1,11 +1,14 @@
 """Parts: one source cut into support pool, unlabelled reference, validation and test windows."""
 
+import hashlib
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.big_tables import file_of, shared
 from trainables.data.hold_out import HeldOut, folds, touched
 from trainables.data.scaling import Scaler, fit_scaler
 from trainables.data.series import NORMAL, LabelledSeries
@@ -101,8 +104,8 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
                 f"{series.name!r}, fold {fold}: the {name} part has no labelled window of {data.window} steps"
             )
     scaler, notes = fit_scaler(series.values, series.columns, cut.fitted_on, data.normalise, data.missing)
-    table = scaler.apply(series.values, series.segment)
-    table.flags.writeable = False
+    shape = (len(series), len(scaler.columns))
+    table = shared(_name(series, scaler), shape, lambda into: scaler.apply_to(series.values, series.segment, into))
     notes += _coverage_notes(series, cut, data.window)
     if cut.territory is None:
         notes += ("Windows were dealt at random (split.by: random_windows): parts share rows and faults, no audit.",)
@@ -121,6 +124,17 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
         notes=notes,
         held_out=cut.held_out,
     )
+
+
+def _name(series: LabelledSeries, scaler: Scaler) -> str:
+    """Return what names a scaled table: the file of the raw one and all that is done to it; nothing for a small one."""
+    file = file_of(series.values)
+    if file is None:
+        return f"own-{os.getpid()}-{id(scaler)}"
+    state = hashlib.sha256(repr((str(file), scaler.columns, scaler.rules)).encode())
+    for array in (scaler.kept, scaler.centre, scaler.spread, scaler.median):
+        state.update(array.tobytes())
+    return state.hexdigest()[:32]
 
 
 def cut_windows(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -> Cut:

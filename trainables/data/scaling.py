@@ -1,5 +1,6 @@
 """Normalisation, missing values and useless columns: fitted on the reference, applied to everything."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.big_tables import blocks, released
 from trainables.errors import ProtocolError
 from trainables.settings import MissingByColumn, MissingRule
 
@@ -14,6 +16,9 @@ Normalise = Literal["zscore", "minmax", "robust"]
 
 LIMIT = 1e6
 """Scaled values are cut at this size: a channel that was almost flat on the reference must not become infinite."""
+
+COLUMN_BYTES = 64 * 2**20
+"""Bytes of float32 columns that are gathered in one pass over the table when a scaler is fitted."""
 
 FLAT = 1e-7
 """A spread below this share of the largest magnitude is rounding of float32, not signal."""
@@ -57,28 +62,43 @@ class Scaler:
         `median` and `zero` fill with the reference median and with a raw zero.
         """
         scaled = np.empty((len(values), len(self.kept)), dtype=np.float32)
-        changed = np.ones(len(values), dtype=bool)
-        changed[1:] = segment[1:] != segment[:-1]
-        starts = np.maximum.accumulate(np.where(changed, np.arange(len(values)), 0))
-        for to, column in enumerate(self.kept):
-            raw = values[:, column].astype(np.float64)
-            absent = np.isnan(raw)
-            if absent.any():
-                raw = self._filled(raw, absent, starts, to)
-            raw -= self.centre[to]
-            raw /= self.spread[to]
-            scaled[:, to] = np.clip(raw, -LIMIT, LIMIT)
+        self.apply_to(values, segment, scaled)
         return scaled
 
-    def _filled(
-        self, raw: NDArray[np.float64], absent: NDArray[np.bool_], starts: NDArray[np.int64], to: int
-    ) -> NDArray[np.float64]:
-        if self.rules[to] == "zero":
-            return np.where(absent, 0.0, raw)
-        if self.rules[to] == "hold":
-            last = np.maximum.accumulate(np.where(absent, starts, np.arange(len(raw))))
-            raw = raw[last]
-        return np.where(np.isnan(raw), self.median[to], raw)
+    def apply_to(self, values: NDArray[np.float32], segment: NDArray[np.int32], scaled: NDArray[np.float32]) -> None:
+        """Write what `apply` returns into `scaled` [T, C'], a block of rows after another."""
+        held = np.full(len(self.kept), np.nan)  # the last value of each column before the block
+        for rows in blocks(values):
+            raw = values[rows][:, self.kept].astype(np.float64)  # [n, C']
+            before = segment[max(0, rows.start - 1)]
+            starts = _segment_starts(segment[rows], before)  # [n], 0 where the segment began before the block
+            for to, rule in enumerate(self.rules):
+                column = raw[:, to]
+                if rule == "hold":
+                    column = _held(np.concatenate([held[to : to + 1], column]), starts)
+                    held[to] = column[-1]
+                absent = np.isnan(column)
+                if absent.any():
+                    column = np.where(absent, 0.0 if rule == "zero" else self.median[to], column)
+                raw[:, to] = column
+            raw -= self.centre
+            raw /= self.spread
+            scaled[rows] = np.clip(raw, -LIMIT, LIMIT, out=raw)
+            released(scaled)
+
+
+def _segment_starts(segment: NDArray[np.int32], before: np.int32) -> NDArray[np.int64]:
+    """Return for each row [n] where its segment begins: 1 + the row, or 0 if it is that of the row before the block."""
+    changed = np.concatenate([segment[:1] != before, segment[1:] != segment[:-1]])
+    return np.maximum.accumulate(np.where(changed, np.arange(1, len(segment) + 1), 0))
+
+
+def _held(column: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the last value [n] in each row's segment; `column` [1 + n] begins with the one before the block."""
+    absent = np.isnan(column[1:])
+    if not absent.any():
+        return column[1:]
+    return column[np.maximum.accumulate(np.where(absent, starts, np.arange(1, len(column))))]
 
 
 def fit_scaler(
@@ -100,9 +120,7 @@ def fit_scaler(
     """
     centre, spread, median, kept, empty, flat = [], [], [], [], [], []
     without_iqr = []
-    for column, name in enumerate(columns):
-        present = values[rows, column].astype(np.float64)
-        present = present[~np.isnan(present)]
+    for column, (name, present) in enumerate(zip(columns, _present(values, rows), strict=True)):
         if not len(present):
             empty.append(name)
             continue
@@ -120,7 +138,9 @@ def fit_scaler(
     if not kept:
         raise ProtocolError("no column varies on the reference (the support part), so there is nothing to learn from")
     names = tuple(columns[column] for column in kept)
-    counts = np.isnan(values[:, kept]).sum(axis=0).astype(np.int64)
+    counts = np.zeros(len(kept), dtype=np.int64)
+    for block in blocks(values):
+        counts += np.isnan(values[block]).sum(axis=0)[kept]
     scaler = Scaler(
         kept=np.asarray(kept, dtype=np.int64),
         columns=names,
@@ -132,6 +152,22 @@ def fit_scaler(
         fitted_on=rows,
     )
     return scaler, _notes(scaler, empty, flat, without_iqr, len(values))
+
+
+def _present(values: NDArray[np.float32], rows: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """Yield what each column has on some rows; columns are gathered a few at a time, a pass over the table each."""
+    width = max(1, COLUMN_BYTES // max(1, 4 * len(rows)))
+    for first in range(0, values.shape[1], width):
+        part = slice(first, min(first + width, values.shape[1]))
+        gathered = np.empty((part.stop - first, len(rows)), dtype=np.float32)
+        place = 0
+        for block in blocks(values):
+            stop = int(np.searchsorted(rows, block.stop))
+            gathered[:, place:stop] = values[rows[place:stop], part].T
+            place = stop
+        for column in gathered:
+            found = column[~np.isnan(column)]
+            yield found.astype(np.float64)
 
 
 def missing_rule(column: str, missing: MissingRule | MissingByColumn) -> MissingRule:

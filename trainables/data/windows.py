@@ -8,6 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from trainables.data.big_tables import released
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
@@ -54,7 +56,9 @@ class Windows:
         if not len(self):
             return np.empty((0, self.channels, self.length), dtype=np.float32)
         view = sliding_window_view(self.table, self.length, axis=0)  # [T - L + 1, C, L]
-        return view[self.ends - self.length + 1]  # [N, C, L]
+        windows = np.asarray(view[self.ends - self.length + 1])  # [N, C, L]
+        released(self.table)
+        return windows
 
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Self:
         """Return the windows at positions (or under a mask) [N], in that order."""

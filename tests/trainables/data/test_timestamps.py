@@ -119,3 +119,13 @@ def test_agrees_with_pandas_on_aware_times():
     texts = [f"2024-05-{day:02d}T{day % 24:02d}:15:00+03:00" for day in range(1, 29)]
     expected = pd.to_datetime(texts, utc=True).tz_localize(None).as_unit("ms")
     assert [stamp.isoformat(timespec="milliseconds") for stamp in expected] == utc(texts)
+
+
+@pytest.mark.parametrize(("odd", "kind"), [("yesterday", "epoch numbers"), ("2024-03-01T12:00:00Z", "epoch numbers")])
+def test_one_odd_time_among_many_is_named_and_not_the_first_of_the_others(odd, kind):
+    stamps = np.asarray([*(str(1_700_000_000 + row) for row in range(9)), odd, "1700000010"], dtype=object)
+    with pytest.raises(DataError, match=rf"line 9: timestamp '{odd}' is not a time like the others, which are {kind}"):
+        to_utc(stamps, None, "a.csv", lambda row: f"line {row}")
+    dates = np.asarray(["2024-03-01T12:00:00Z", "2024-03-01T12:00:10Z", "1700000000"], dtype=object)
+    with pytest.raises(DataError, match=r"line 2: timestamp '1700000000' .* which are dates"):
+        to_utc(dates, None, "a.csv", lambda row: f"line {row}")

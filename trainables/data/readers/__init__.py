@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from trainables.data.assemble import find_events
+from trainables.data.big_tables import columns_of, rows_of
 from trainables.data.readers import (
     asd,
     eadro,
@@ -77,7 +78,7 @@ def drop_columns(series: LabelledSeries, data: DataSettings) -> LabelledSeries:
     if not kept:
         raise DataError(f"{where}data.drop leaves no column of {len(series.columns)}")
     columns = tuple(series.columns[n] for n in kept)
-    return replace(series, values=np.ascontiguousarray(series.values[:, kept]), columns=columns)
+    return replace(series, values=columns_of(series.values, kept), columns=columns)
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -109,7 +110,7 @@ def select_segments(series: LabelledSeries, data: DataSettings) -> LabelledSerie
     return replace(
         series,
         timestamps=series.timestamps[rows],
-        values=series.values[rows],
+        values=rows_of(series.values, rows),
         labels=series.labels[rows],
         event=event,
         events=events,

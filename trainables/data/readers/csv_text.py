@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trainables.data.big_tables import empty, released
 from trainables.data.readers.columns import (
     MEANINGS,
     TIMESTAMP,
@@ -45,8 +46,8 @@ def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
         separator, decimal = dialect(sample)
         names = [name.strip() for name in next(csv.reader(sample[:1], delimiter=separator))]
         check_header(where, names)
-        check_widths(path, separator, len(names))
-        return _read(path, names, separator, decimal, only)
+        lines = check_widths(path, separator, len(names))
+        return _read(path, names, separator, decimal, only, lines)
     except UnicodeDecodeError as err:
         place = _undecodable(path)
         raise DataError(
@@ -99,11 +100,14 @@ def dialect(sample: list[str]) -> tuple[str, str]:
     return separator, "," if comma else "."
 
 
-def _read(path: Path, names: list[str], separator: str, decimal: str, only: Collection[str] | None) -> FileColumns:
+def _read(
+    path: Path, names: list[str], separator: str, decimal: str, only: Collection[str] | None, most: int
+) -> FileColumns:
+    """Read all rows of a file that has at most so many lines."""
     where = str(path)
     features, ignored = chosen(names, only)
     meanings = [name for name in names if name in MEANINGS]
-    blocks: list[NDArray[np.float32]] = []
+    table, rows = empty(most, len(features)), 0
     texts: dict[str, list[NDArray[np.object_]]] = {name: [] for name in meanings}
     lines: list[NDArray[np.int64]] = []
     for chunk in _chunks(path, names, separator, decimal):
@@ -112,7 +116,9 @@ def _read(path: Path, names: list[str], separator: str, decimal: str, only: Coll
         text = {name: _stripped(chunk[name]) for name in meanings}
         blank = np.isnan(values).all(axis=1) & np.logical_and.reduce([text[name] == "" for name in meanings])
         keep = np.flatnonzero(~blank)
-        blocks.append(values[keep])
+        table[rows : rows + len(keep)] = values[keep]
+        rows += len(keep)
+        released(table)
         lines.append(first + keep)
         for name in meanings:
             texts[name].append(text[name][keep])
@@ -123,7 +129,7 @@ def _read(path: Path, names: list[str], separator: str, decimal: str, only: Coll
     return FileColumns(
         where=where,
         features=tuple(features),
-        values=np.concatenate(blocks),
+        values=table[:rows],
         stamps=columns.pop(TIMESTAMP),
         text=columns,
         line=lambda row: f"line {line[row]}",
@@ -156,8 +162,11 @@ def _chunks(path: Path, names: list[str], separator: str, decimal: str) -> Itera
             yield from (chunk for chunk in reader if len(chunk))
 
 
-def check_widths(path: Path, separator: str, width: int, *, most: int | None = None) -> None:
-    """Refuse a line with fewer values than the header (pandas would fill it up without a word), or more than `most`.
+def check_widths(path: Path, separator: str, width: int, *, most: int | None = None) -> int:
+    """Return the number of lines.
+
+    A line with fewer values than the header is refused (pandas would fill it up without a word), and one with more
+    than `most`.
 
     Raises
     ------
@@ -167,7 +176,7 @@ def check_widths(path: Path, separator: str, width: int, *, most: int | None = N
     sign = separator.encode()
     opened = path.open("rb")
     with opened, gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened as lines:
-        quoted = False
+        quoted, number = False, 0
         for number, line in enumerate(lines, start=1):
             within = quoted
             if b'"' in line:
@@ -179,6 +188,7 @@ def check_widths(path: Path, separator: str, width: int, *, most: int | None = N
             if found < width or (most is not None and found > most):
                 hint = "; is the file cut off?" if found < width else ""
                 raise DataError(f"{path}: line {number} has {found} values, the header {width}{hint}")
+    return number
 
 
 def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -> NDArray[np.float32]:
@@ -198,4 +208,6 @@ def _numbers(where: str, chunk: pd.DataFrame, features: list[str], first: int) -
 
 def _stripped(column: pd.Series) -> NDArray[np.object_]:
     """Return text without surrounding blanks."""
-    return np.asarray(["" if not isinstance(value, str) else value.strip() for value in column], dtype=object)
+    codes, values = pd.factorize(column)  # one text for equal values
+    known = ["" if not isinstance(value, str) else value.strip() for value in values]
+    return np.asarray([*known, ""], dtype=object)[codes]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.assemble import RawColumns, assemble
+from trainables.data.big_tables import empty, released
 from trainables.data.readers.incidents import lay_over, read_incidents
 from trainables.data.series import UNLABELLED, LabelledSeries, Quality
 from trainables.errors import DataError
@@ -94,7 +95,7 @@ def join(parts: list[RawColumns], where: str) -> RawColumns:
         return parts.pop()
     columns = union_of_columns(parts)
     lengths = [len(part) for part in parts]
-    values = np.full((sum(lengths), len(columns)), np.nan, dtype=np.float32)
+    values = empty(sum(lengths), len(columns))
     starts = np.cumsum([0, *lengths])
     place = {name: number for number, name in enumerate(columns)}
     lines = [part.line for part in parts]
@@ -114,7 +115,9 @@ def join(parts: list[RawColumns], where: str) -> RawColumns:
     )
     for start in starts[-2::-1]:
         part = parts.pop()
+        values[start : start + len(part)] = np.nan
         values[start : start + len(part), [place[name] for name in part.columns]] = part.values
+        released(values)
     return joined
 
 

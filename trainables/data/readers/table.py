@@ -8,10 +8,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainables.data.assemble import RawColumns
+from trainables.data.big_tables import empty, released
 from trainables.data.readers.columns import (
     FAULT_SERVICE,
     FAULT_TYPE,
@@ -36,6 +38,9 @@ from trainables.settings import DataSettings
 
 ORIGIN_KEY: Final = b"fewshot_sweep.origin"
 """Key of a Parquet file's metadata under which `convert` writes where the table comes from."""
+
+BATCH_ROWS: Final = 16_384
+"""Rows of a Parquet file that are unpacked together."""
 
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt", ".gz")
@@ -125,41 +130,62 @@ def segment_names(columns: FileColumns) -> NDArray[np.object_]:
 def _read_parquet(path: Path, only: Collection[str] | None) -> FileColumns:
     where = str(path)
     try:
-        frame = pd.read_parquet(path)
-    except ValueError as err:  # pyarrow's errors derive from it
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # buffered, all of it would stay in memory
+            names = _columns(file.schema_arrow)
+            check_header(where, names)
+            features, ignored = chosen(names, only)
+            values = _features(where, file, features)
+            frame = pd.read_parquet(path, columns=[name for name in MEANINGS if name in names])
+            origin = origin_of(file.schema_arrow.metadata or {})
+    except (ValueError, pa.ArrowException) as err:
         raise DataError(f"{where}: not a Parquet file: {err}") from err
-    if frame.index.name == TIMESTAMP and TIMESTAMP not in frame.columns:
+    if frame.index.name == TIMESTAMP:
         frame = frame.reset_index()
-    names = [str(name) for name in frame.columns]
-    frame.columns = pd.Index(names)
-    check_header(where, names)
-    if not len(frame):
-        raise DataError(f"{where}: the table has no rows")
-    features, ignored = chosen(names, only)
-
-    def line(row: int) -> str:
-        return f"row {row + 1}"
-
-    values = np.empty((len(frame), len(features)), dtype=np.float32)
-    for position, name in enumerate(features):
-        values[:, position] = _numeric(where, name, frame[name])
+    pa.default_memory_pool().release_unused()
     text: dict[str, NDArray[np.object_]] = {
         name: as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP
     }
     stamps, in_utc = _stamps(frame[TIMESTAMP])
-    origin = origin_of(pq.read_schema(path).metadata or {})
     return FileColumns(
         where=where,
         features=tuple(features),
         values=values,
         stamps=stamps,
         text=text,
-        line=line,
+        line=lambda row: f"row {row + 1}",
         in_utc=in_utc,
         simulated=origin.simulated,
         notes=origin.notes,
         ignored=ignored,
     )
+
+
+def _columns(schema: pa.Schema) -> list[str]:
+    """Return the columns as pandas would name them: an index is none, unless it is the timestamps."""
+    index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
+    hidden = [] if index == [TIMESTAMP] else index
+    return [name for name in schema.names if name not in hidden]
+
+
+def _features(where: str, file: pq.ParquetFile, features: list[str]) -> NDArray[np.float32]:
+    """Return the feature columns [T, C], read a block of rows at a time.
+
+    Raises
+    ------
+    DataError
+        There is no row, or text in a column.
+    """
+    values = empty(file.metadata.num_rows, len(features))
+    if not len(values):
+        raise DataError(f"{where}: the table has no rows")
+    first = 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=features, use_pandas_metadata=False):
+        rows = slice(first, first + batch.num_rows)
+        for position, name in enumerate(features):
+            values[rows, position] = _numeric(where, name, batch.column(name).to_pandas(), first)
+        released(values)
+        first = rows.stop
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +208,13 @@ def origin_of(metadata: Mapping[bytes, bytes]) -> Origin:
     return Origin(bool(said["simulated"]), tuple(map(str, said["notes"])))
 
 
-def _numeric(where: str, name: str, column: pd.Series) -> NDArray[np.float64]:
+def _numeric(where: str, name: str, column: pd.Series, first: int) -> NDArray[np.float64]:
     if not pd.api.types.is_numeric_dtype(column):
         numbers = to_numbers(column) if column.dtype.kind not in "Mm" else None
         bad = np.zeros(1, dtype=bool) if numbers is None else (numbers.isna() & column.notna()).to_numpy()
         if numbers is None or bad.any():
             row = int(bad.argmax())
-            raise not_numeric(where, name, column.iloc[row], f"row {row + 1}")
+            raise not_numeric(where, name, column.iloc[row], f"row {first + row + 1}")
         column = numbers
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -208,11 +234,8 @@ def _stamps(column: pd.Series) -> tuple[NDArray[np.generic], bool]:
 
 def as_text(column: pd.Series) -> NDArray[np.object_]:
     """Return stripped text [T]; null is blank, whole floats lose their .0 only in labels."""
-    present = column.notna().to_numpy()
-    values = column.astype("object").to_numpy()
-    return np.asarray(
-        [str(value).strip() if there else "" for value, there in zip(values, present, strict=True)], dtype=object
-    )
+    codes, values = pd.factorize(column)  # one text for equal values: millions of rows share a few
+    return np.asarray([*(str(value).strip() for value in values.astype("object")), ""], dtype=object)[codes]
 
 
 def _labels(

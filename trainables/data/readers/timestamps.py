@@ -46,7 +46,15 @@ def to_utc(
     blank = next((row for row, value in enumerate(text) if not value or value.lower() in ("nan", "nat", "none")), None)
     if blank is not None:
         raise DataError(f"{where}: {line(blank)}: {column} is empty; every row needs a time")
-    if all(_NUMBER.fullmatch(value) for value in text):
+    numeric = np.asarray([_NUMBER.fullmatch(value) is not None for value in text], dtype=bool)
+    if 0 < numeric.sum() < len(text):
+        odd = int((~numeric if 2 * numeric.sum() > len(text) else numeric).argmax())
+        kind = "epoch numbers" if not numeric[odd] else "dates"
+        raise DataError(
+            f"{where}: {line(odd)}: {column} {text[odd]!r} is not a time like the others, which are {kind}; "
+            "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
+        )
+    if numeric.all():
         whole = all(re.fullmatch(r"[-+]?\d{1,18}", value) for value in text)  # longer ones do not fit 64 bits
         return _from_epoch(np.asarray(text, dtype=np.int64 if whole else np.float64), where, line, column)
     return _from_iso(text, timezone, zone, where, line, column)

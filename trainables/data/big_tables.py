@@ -1,0 +1,201 @@
+"""Tables that would not fit beside each other: above a size they lie in files, mapped into memory.
+
+A mapped table is an array like any other, but its pages belong to the system's cache: processes share them, and what
+is not looked at takes no memory. Passes over all rows go in blocks and give the pages back (`released`).
+"""
+
+import contextlib
+import fcntl
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
+
+from trainables.data.series import LabelledSeries
+
+LARGE: Final = 256 * 2**20
+"""Bytes above which a table is mapped."""
+
+BLOCK_BYTES: Final = 32 * 2**20
+"""Bytes of float32 that a pass looks at together."""
+
+FOLDER_VARIABLE: Final = "FEWSHOT_SCRATCH"
+"""Environment variable: where mapped tables lie; default: the user's cache folder (/tmp may be memory)."""
+
+_SUFFIX: Final = ".table"
+
+Table = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSeries:
+    """A series whose values stay in their file: what processes of one machine hand each other."""
+
+    path: Path
+    shape: tuple[int, int]
+    rest: LabelledSeries
+
+    def open(self) -> LabelledSeries:
+        """Return the series, its values mapped and read-only."""
+        return replace(self.rest, values=_mapped(self.path, self.shape, "r"))
+
+
+def empty(rows: int, columns: int) -> Table:
+    """Return a table [T, C] to be written: in memory, or in a file that goes with the last array on it."""
+    if rows * columns * 4 <= LARGE:
+        return np.empty((rows, columns), dtype=np.float32)
+    handle = _new_file()
+    os.ftruncate(handle.fileno(), rows * columns * 4)
+    table = _mapped(Path(str(handle.name)), (rows, columns), "r+")
+    weakref.finalize(table._mmap, _remove, handle)  # type: ignore[attr-defined]  # noqa: SLF001
+    return table
+
+
+def shared(name: str, shape: tuple[int, int], write: Callable[[Table], None]) -> Table:
+    """Return a read-only table that the processes of this machine write once, under one name, and then share.
+
+    Small tables are written into memory. The file goes when the last process that uses it ends or drops it.
+
+    Parameters
+    ----------
+    name
+        Says what is in it, all of it: two tables of one name are one table.
+    shape
+        [T, C].
+    write
+        Fills a table; called by the first process that asks.
+    """
+    if shape[0] * shape[1] * 4 <= LARGE:
+        table = np.empty(shape, dtype=np.float32)
+        write(table)
+        table.flags.writeable = False
+        return table
+    path = _folder() / f"{name}{_SUFFIX}"
+    with (path.parent / ".writing").open("w") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)  # one writes, the others wait for it
+        handle = _in_use(path)
+        done = path.with_suffix(".done")
+        if not done.exists():
+            os.ftruncate(handle.fileno(), shape[0] * shape[1] * 4)
+            table = _mapped(path, shape, "r+")
+            write(table)
+            released(table)
+            done.touch()
+    table = _mapped(path, shape, "r")
+    weakref.finalize(table._mmap, _remove, handle)  # type: ignore[attr-defined]  # noqa: SLF001
+    return table
+
+
+def stored(series: LabelledSeries) -> StoredSeries | None:
+    """Return a series whose values lie in a file without them; None if they lie in memory."""
+    path = file_of(series.values)
+    if path is None:
+        return None
+    nothing = np.empty((0, series.values.shape[1]), dtype=np.float32)
+    return StoredSeries(path, (series.values.shape[0], series.values.shape[1]), replace(series, values=nothing))
+
+
+def file_of(table: Table) -> Path | None:
+    """Return the file of a mapped table, or of its first rows; None for one in memory, and for any other part."""
+    name, pages = getattr(table, "filename", None), getattr(table, "_mmap", None)
+    if name is None or pages is None or not table.flags.c_contiguous:
+        return None
+    at_start = byte_bounds(table)[0] == byte_bounds(np.frombuffer(pages, dtype=np.uint8))[0]
+    return Path(name) if at_start else None
+
+
+def blocks(table: NDArray[np.generic]) -> Iterator[slice]:
+    """Yield row ranges of about `BLOCK_BYTES` that cover a table, giving back the pages of those gone through."""
+    rows = max(1, BLOCK_BYTES // max(1, table[:1].nbytes))
+    for start in range(0, len(table), rows):
+        yield slice(start, min(start + rows, len(table)))
+        released(table)
+
+
+def columns_of(table: Table, columns: NDArray[np.integer] | list[int]) -> Table:
+    """Return these columns as a table of their own."""
+    kept = empty(len(table), len(columns))
+    for rows in blocks(table):
+        kept[rows] = table[rows][:, columns]
+    return kept
+
+
+def rows_of(table: Table, rows: NDArray[np.integer]) -> Table:
+    """Return these rows as a table of their own."""
+    kept = empty(len(rows), table.shape[1])
+    for block in blocks(kept):
+        kept[block] = table[rows[block]]
+        released(table)
+    return kept
+
+
+def released(table: NDArray[np.generic]) -> None:
+    """Give the pages of a mapped table back to the system, which reads them again when they are needed."""
+    pages = getattr(table, "_mmap", None)
+    if pages is not None:
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapped(path: Path, shape: tuple[int, int], mode: str) -> Table:
+    table: Table = np.memmap(path, dtype=np.float32, mode=mode, shape=shape)  # type: ignore[call-overload]
+    return table
+
+
+def _new_file() -> FileIO:
+    """Make a locked file; its lock says that somebody uses it, so it has one before it has its name."""
+    number, raw = tempfile.mkstemp(suffix=".new", dir=_folder())
+    fcntl.flock(number, fcntl.LOCK_SH)
+    path = Path(raw).with_suffix(_SUFFIX)
+    Path(raw).rename(path)
+    handle = FileIO(path, "r+")
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    os.close(number)
+    return handle
+
+
+def _in_use(path: Path) -> FileIO:
+    """Open a file, made if need be, under the lock that says that somebody uses it."""
+    while True:
+        handle = FileIO(path, "a+")
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
+                return handle
+        handle.close()  # its last user removed it just before
+
+
+def _folder() -> Path:
+    """Return the folder of mapped tables, made if need be, without those of processes that are gone."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or home / "fewshot-sweep" / "tables")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in folder.glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(OSError), FileIO(path, "r+") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _unlink(path)
+    return folder
+
+
+def _remove(handle: FileIO) -> None:
+    """Remove a file unless another process uses it, too."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _unlink(Path(str(handle.name)))
+    except OSError:
+        pass
+    finally:
+        handle.close()
+
+
+def _unlink(path: Path) -> None:
+    path.with_suffix(".done").unlink(missing_ok=True)  # first: a table without it is written again
+    path.unlink(missing_ok=True)
