@@ -109,7 +109,7 @@ def test_without_drift_and_deployments_levels_return():
         ({"overlap": 1.5}, "overlap"),
         ({"drift": float("nan")}, "drift"),
         ({"faults_per_1000_rows": 13}, "faults_per_1000_rows"),
-        ({"sevices": 3}, "sevices"),
+        ({"services_": 3}, "services_"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(wrong, said):

@@ -135,12 +135,11 @@ def _read_parquet(path: Path, only: Collection[str] | None) -> FileColumns:
             check_header(where, names)
             features, ignored = chosen(names, only)
             values = _features(where, file, features)
-            frame = pd.read_parquet(path, columns=[name for name in MEANINGS if name in names])
+            meanings = file.read([name for name in MEANINGS if name in names], use_pandas_metadata=False)
             origin = origin_of(file.schema_arrow.metadata or {})
     except (ValueError, pa.ArrowException) as err:
         raise DataError(f"{where}: not a Parquet file: {err}") from err
-    if frame.index.name == TIMESTAMP:
-        frame = frame.reset_index()
+    frame = meanings.replace_schema_metadata(None).to_pandas()  # it may be damaged, and nothing of it is needed
     pa.default_memory_pool().release_unused()
     text: dict[str, NDArray[np.object_]] = {
         name: as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP
@@ -162,7 +161,9 @@ def _read_parquet(path: Path, only: Collection[str] | None) -> FileColumns:
 
 def _columns(schema: pa.Schema) -> list[str]:
     """Return the columns as pandas would name them: an index is none, unless it is the timestamps."""
-    index = [name for name in (schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)]
+    described = schema.pandas_metadata
+    listed = described.get("index_columns") if isinstance(described, dict) else None
+    index = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     hidden = [] if index == [TIMESTAMP] else index
     return [name for name in schema.names if name not in hidden]
 
