@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from orchestrator.assignments import Assignment, Observation, RacedOut, Recorded, SearchRules
 from orchestrator.plan import Cell, TrialPlan
 from orchestrator.racing import make_pruner, racing_is_on, running_order
+from orchestrator.recent_trials import RecentTrials
 from trainables.protocol import Scalar
 
 SEARCHED_DRAW = "few_shot.seeds"
@@ -95,6 +96,7 @@ class CellSearch:
             direction="maximize" if rules.direction == "max" else "minimize",
             pruner=make_pruner(self._racing),
         )
+        self._recent = RecentTrials(self._study.direction)
         self._distributions = _distributions(cell, rules)
         self._candidates: dict[int, _Candidate] = {}
         self._told: dict[int, FrozenTrial] = {}
@@ -183,9 +185,20 @@ class CellSearch:
         return number < self.cell.candidates and (number < self._startup or len(self._told) == number)
 
     def _ask(self, number: int) -> _Candidate:
-        self._study.sampler = self._sampler(number)
-        trial = self._study.ask(self._distributions)
-        return self._add(number, dict(trial.params), trial)
+        recent = self._recent.study(number, self._told)
+        if recent is None:
+            self._study.sampler = self._sampler(number)
+            trial = self._study.ask(self._distributions)
+            return self._add(number, dict(trial.params), trial)
+        recent.sampler = self._sampler(number)
+        parameters = dict(recent.ask(self._distributions).params)
+        return self._add(number, dict(parameters), self._ask_for(parameters))
+
+    def _ask_for(self, parameters: dict[str, Scalar]) -> Trial:
+        """Put given parameters into the study."""
+        self._study.sampler = RandomSampler(seed=0)  # asked for nothing: all parameters are given
+        self._study.enqueue_trial(parameters)
+        return self._study.ask(self._distributions)
 
     def _sampler(self, number: int) -> BaseSampler:
         seed = self._seed(number, "sampler")
@@ -296,9 +309,8 @@ class CellSearch:
         parameters = dict(block[0].parameters)
         if self._rules.draws_are_searched:
             parameters[SEARCHED_DRAW] = block[0].draw
-        self._study.sampler = RandomSampler(seed=0)  # asked for nothing: all parameters are given
-        self._study.enqueue_trial(parameters)
-        candidate = self._add(number, parameters, self._study.ask(self._distributions))
+        trial = self._ask_for(dict(parameters))
+        candidate = self._add(number, parameters, trial)
         kept = {r.draw: r.observation for r in block if r.observation is not None}
         in_turn = sorted(kept, key=lambda draw: kept[draw].status == "pruned")  # racing decides again, as it did
         for draw in in_turn:

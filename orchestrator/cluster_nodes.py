@@ -47,6 +47,7 @@ class ClusterNodes:
         self._cards: dict[str, tuple[Gpu, ...]] = {}
         self._asked: dict[str, tuple[ray.ObjectRef, float]] = {}
         self._problems: dict[str, str] = {}
+        self._said: set[str] = set()
         self._looked = -math.inf
 
     def refresh(self) -> None:
@@ -66,6 +67,9 @@ class ClusterNodes:
             logger.warning("the cluster lost a node: %s", name)
         for name in set(nodes) - before:
             logger.info("node %s: %s", name, _spoken(nodes[name].slots))
+        for problem in set(self._problems.values()) - self._said:
+            self._said.add(problem)
+            logger.warning("%s", problem)
 
     @contextmanager
     def ready(self, interrupts: Interrupts) -> Iterator[Slots]:

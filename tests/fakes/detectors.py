@@ -92,6 +92,12 @@ class Slow(Instant):
         return super().fit(support, reference)
 
 
+class TwoSeconds(InstantNone):
+    def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
+        time.sleep(2)
+        return super().fit(support, reference)
+
+
 class FactsOfAnotherKind(Instant):
     @property
     def facts(self) -> FitFacts:
