@@ -5,6 +5,7 @@ an 8 GB card holds one trial while an 80 GB card beside it holds nine, and nothi
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -49,6 +50,8 @@ class Places:
         self._doubted: dict[str, float] = {}
         self._nodes: dict[str, Node] = {}
         self._taken: dict[str, Place] = {}
+        self._used_cpu: Counter[str] = Counter()
+        self._used_gpu: Counter[str] = Counter()
         self.update(nodes)
 
     def update(self, nodes: Iterable[Node]) -> None:
@@ -86,6 +89,8 @@ class Places:
         cpu, cards = _weights(node.slots, gpu=gpu, large=large)
         place = Place(node.name, {**node.slots.request(gpu=gpu, large=large), **node.pin}, cpu, cards)
         self._taken[trial] = place
+        self._used_cpu[node.name] += cpu
+        self._used_gpu[node.name] += cards
         return place
 
     def doubt(self, trial: str) -> None:
@@ -94,7 +99,10 @@ class Places:
 
     def release(self, trial: str) -> None:
         """Give the place of a trial back."""
-        self._taken.pop(trial, None)
+        place = self._taken.pop(trial, None)
+        if place is not None:
+            self._used_cpu[place.node] -= place.cpu
+            self._used_gpu[place.node] -= place.gpu
 
     def _best(self, *, gpu: bool, large: bool, spare: bool) -> Node | None:
         """Return the node with most room of the kind that is asked for, or None."""
@@ -113,9 +121,7 @@ class Places:
         return self._clock() - self._doubted.get(node.name, -DOUBT_S) < DOUBT_S
 
     def _free(self, node: Node) -> tuple[int, int]:
-        here = [place for place in self._taken.values() if place.node == node.name]
-        cpu, gpu = sum(place.cpu for place in here), sum(place.gpu for place in here)
-        return node.slots.concurrent - cpu, node.slots.gpu - gpu
+        return node.slots.concurrent - self._used_cpu[node.name], node.slots.gpu - self._used_gpu[node.name]
 
 
 def _weights(slots: Slots, *, gpu: bool, large: bool) -> tuple[int, int]:
