@@ -2,7 +2,32 @@
 (() => {
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  function themed(layout, width) {
+  // Text in lines of at most `most` characters, broken between words: plotly cuts off what is longer than its axis.
+  function lines(text, most) {
+    const out = [""];
+    for (const word of text.split(" ")) {
+      const last = out[out.length - 1];
+      if (last && last.length + word.length >= most) out.push(word); else out[out.length - 1] = last ? `${last} ${word}` : word;
+    }
+    return out.join("<br>");
+  }
+
+  // On a phone: titles in several lines, fewer ticks, and the legend below everything, a row for each name.
+  function narrow(out, names) {
+    const most = out.yaxis && (out.yaxis.type === "category" || out.yaxis.ticktext) ? 16 : 32; // names take the width
+    for (const key of Object.keys(out).filter((key) => /^[xy]axis\d*$/.test(key))) {
+      const axis = out[key];
+      if (axis.title) axis.title = { ...axis.title, text: lines(axis.title.text, most) };
+      if (axis.dtick === "D2") axis.dtick = 1;
+    }
+    out.height = out.height || 420;
+    if (out.showlegend === false || !names) return;
+    out.legend = { ...(out.legend || {}), orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom", entrywidth: 1, entrywidthmode: "fraction" };
+    out.height += 20 * names + 20;
+    out.margin = { ...out.margin, b: out.margin.b + 20 * names + 30 };
+  }
+
+  function themed(layout, width, names) {
     const ink = css("--ink"), grid = css("--grid"), line = css("--line");
     const out = {
       ...layout,
@@ -18,10 +43,7 @@
       }
     }
     out.annotations = (layout.annotations || []).map((a) => (a.name === "over lines" ? { ...a, bgcolor: css("--page") } : a));
-    if (width < 640 && out.showlegend !== false) {
-      out.legend = { ...(out.legend || {}), orientation: "h", x: 0, y: -0.25, yanchor: "top" };
-      out.height = (out.height || 420) + 120;
-    }
+    if (width < 640) narrow(out, names);
     return out;
   }
 
@@ -36,7 +58,8 @@
     if (missing) missing.hidden = chosen in store;
     target.hidden = !(chosen in store);
     if (target.hidden) return Promise.resolve();
-    return Plotly.react(target, variant.data, themed(variant.layout, target.clientWidth || 800), config)
+    const names = variant.data.filter((trace) => trace.name && trace.showlegend !== false && trace.type === "scatter").length;
+    return Plotly.react(target, variant.data, themed(variant.layout, target.clientWidth || 800, names), config)
       .then(() => { target.dataset.drawn = "yes"; });
   }
 

@@ -104,6 +104,31 @@ def test_the_dark_page_has_dark_figures(opened):
     assert "rgb(230, 233, 238)" == tick.evaluate("e => getComputedStyle(e).fill")
 
 
+def test_a_phone_shows_whole_titles_of_axes(opened):
+    page = opened(viewport={"width": 390, "height": 844})
+    titles = page.eval_on_selector_all(
+        ".xtitle", "all => all.map(e => e.getBoundingClientRect()).filter(r => r.width).map(r => [r.left, r.right])"
+    )
+    assert len(titles) >= 7
+    assert [] == [(left, right) for left, right in titles if left < 0 or right > 390]
+
+
+def test_paper_is_black_on_white_whatever_the_screen_was(opened):
+    page = opened(color_scheme="dark")
+    page.emulate_media(media="print")
+    assert "rgb(255, 255, 255)" == page.evaluate("getComputedStyle(document.body).backgroundColor")
+    colours = page.eval_on_selector_all(".plot .xtick text, .xtitle", "all => all.map(e => getComputedStyle(e).fill)")
+    assert {"rgb(0, 0, 0)"} == set(colours)
+
+
+def test_tables_fit_on_paper(opened):
+    """A4 landscape, margins of 1 cm: 1047 pixels."""
+    page = opened(viewport={"width": 1047, "height": 718})
+    page.emulate_media(media="print")
+    wide = page.eval_on_selector_all("table", "all => all.map(t => t.scrollWidth).filter(w => w > 1047)")
+    assert [] == wide
+
+
 def test_print_hides_the_menu_and_shows_folded_tables(opened):
     page = opened()
     page.emulate_media(media="print")
