@@ -13,7 +13,7 @@ from analysis.curves import sign
 from analysis.figures import FigureDraft
 from analysis.findings import Findings
 from analysis.importance import SHUFFLES, TOO_FEW
-from analysis.landscape import NOT_FOR_CLAIMS, parameter_columns
+from analysis.landscape import NOT_FOR_CLAIMS, parameter_columns, thinned
 from analysis.plots import cost, parallel, search, style
 from analysis.sections import part_of_name, sources
 from analysis.spending import cost_in_words
@@ -65,7 +65,7 @@ def _landscapes(found: Findings, folder: Path) -> Iterator[FigureView]:
         choice, suffix = (source, detector), (*part_of_name(found, source), detector)
         configurations = parallel.data(mine, title, sign(found.metric))
         lines.add(choice, parallel.page(configurations), partial(parallel.paper, configurations), suffix)
-        drawn = search.data(mine)
+        drawn = search.data(thinned(mine, sign(found.metric)))
         dots.add(choice, search.page(drawn, title), partial(search.paper, drawn, title), suffix)
     if lines.pages:
         yield lines.view(folder, "Searched configurations over parallel axes, not for claims", prose.PARALLEL_CAPTION)

@@ -6,6 +6,9 @@ import pandas as pd
 from analysis.curves import sign
 from analysis.load import Sweep
 
+MOST_DRAWN = 300
+"""Configurations of a figure beside the winners: more cannot be told apart, and make the page slow."""
+
 NOT_FOR_CLAIMS = "Selection draws on the validation part: the search saw them. Not for claims."
 
 
@@ -56,6 +59,19 @@ def parameter_columns(rows: pd.DataFrame) -> list[str]:
     """Return the columns of searched or fixed parameters that take more than one value."""
     names = [name for name in rows.columns if name.startswith("param.")]
     return [name for name in names if len(rows[name].dropna().unique()) > 1]
+
+
+def thinned(tried: pd.DataFrame, direction: int) -> pd.DataFrame:
+    """Return what figures draw of the configurations, worst first: all, or winners and `MOST_DRAWN` from worst to best.
+
+    `direction` is 1 if higher values are better, -1 if lower.
+    """
+    ranked = tried.assign(good=tried["value"] * direction).sort_values("good", kind="stable").drop(columns="good")
+    even = np.unique(np.linspace(0, len(ranked) - 1, min(len(ranked), MOST_DRAWN)).round().astype(int))
+    kept = ranked["winner"].to_numpy(dtype=bool, copy=True)
+    kept[even] = True
+    thin: pd.DataFrame = ranked[kept]
+    return thin
 
 
 def is_number(values: "pd.Series[float]") -> bool:

@@ -13,13 +13,10 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure as PaperFigure
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.landscape import is_number, is_wide, parameter_columns
+from analysis.landscape import is_number, is_wide, parameter_columns, thinned
 from analysis.plots import style
 from analysis.plots.page_figure import OVER_LINES, PageFigure
 from analysis.words import number
-
-MOST_LINES = 300
-"""Configurations drawn: winners and the best; the table beside has all of them."""
 
 MOST_TICKS = 8
 TONES = [to_hex(LinearSegmentedColormap.from_list("", ["#c46a1a", "#8a8a8a", "#2f7fc1"])(t)) for t in
@@ -49,7 +46,7 @@ class Parallel:
 
 
 def data(candidates: pd.DataFrame, metric_title: str, direction: int) -> Parallel:
-    """Arrange the configurations of one source and detector, the best last.
+    """Arrange the configurations of one source and detector, winners last.
 
     Parameters
     ----------
@@ -60,14 +57,13 @@ def data(candidates: pd.DataFrame, metric_title: str, direction: int) -> Paralle
     direction
         1 if higher is better, -1 if lower is.
     """
-    ranked = candidates.assign(good=candidates["value"] * direction).sort_values(["winner", "good"])
-    shown = ranked.tail(MOST_LINES)
+    shown = thinned(candidates, direction).sort_values("winner", kind="stable")
     columns = {name.removeprefix("param."): shown[name] for name in parameter_columns(shown)}
     if len(shown["shots"].unique()) > 1:
         columns = {"shots": shown["shots"]} | columns
     axes = [_axis(title, values) for title, values in columns.items()]
     axes.append(_axis(f"{metric_title} (selection)", shown["value"], few=0))
-    good = _scaled(shown["good"].to_numpy(dtype=float))
+    good = _scaled(shown["value"].to_numpy(dtype=float) * direction)
     said = [
         "<br>".join([*(f"{style.safe(axis.title, 40)} = {style.safe(axis.said[n], 40)}" for axis in axes),
                      f"{draws} selection draws, not for claims"])
@@ -181,7 +177,7 @@ def _title(text: str) -> str:
 
 
 def _left_out(parallel: Parallel) -> str:
-    return f"the best {len(parallel.said)} of {len(parallel.said) + parallel.left_out} configurations"
+    return f"{len(parallel.said)} of {len(parallel.said) + parallel.left_out} configurations, from worst to best"
 
 
 def _remark(parallel: Parallel) -> str:

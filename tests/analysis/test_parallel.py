@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.landscape import candidates
+from analysis.landscape import MOST_DRAWN, candidates
 from analysis.plots import parallel
 
 AP = "average_precision"
@@ -51,14 +51,15 @@ def test_colour_follows_the_direction_of_the_metric():
     assert [0, 3, 6] == reverse.tone.tolist()
 
 
-def test_of_very_many_configurations_the_winner_and_the_best_are_drawn_and_the_figure_says_so():
-    count = parallel.MOST_LINES + 50
-    frame = tried(**{"param.depth": np.arange(count)}, winner=[True] + [False] * (count - 1))
+def test_of_very_many_configurations_some_from_worst_to_best_are_drawn_and_the_figure_says_so():
+    count = 10 * MOST_DRAWN
+    frame = tried(**{"param.depth": np.arange(count)}, winner=[n == 1 for n in range(count)])
     figure = parallel.data(frame, "AP", 1)
-    assert parallel.MOST_LINES == len(figure.said)
-    assert 1 == figure.winner.sum()
+    assert MOST_DRAWN + 1 == len(figure.said)
+    assert ["0", "2,999"] == [text for _, text in axis(figure, "depth").ticks]  # the worst and the best are among them
+    assert [False] * MOST_DRAWN + [True] == figure.winner.tolist()
     words = [a["text"] for a in parallel.page(figure).layout["annotations"]]
-    assert "the best 300 of 350 configurations" in words
+    assert "301 of 3000 configurations, from worst to best" in words
 
 
 def test_hovering_says_every_value_and_that_it_is_not_for_claims():
