@@ -189,6 +189,23 @@ def test_an_error_in_the_thread_costs_one_warning_and_the_sweep_goes_on(tmp_path
     assert ["Planted is switched off: on_row failed with ConnectionError: planted"] == warnings_of_the_guard(caplog)
 
 
+def test_a_slow_tracker_takes_less_than_20_ms_of_the_sweep_for_a_trial(tmp_path):
+    """Writing takes 0.1 s a trial, as an offline run does; the sweep waits for none of it."""
+    written, taken = [], []
+    observer = Planted(lambda trial, rows: (time.sleep(0.1), written.append(trial)), tmp_path)
+    cell = make_cell(candidates=15)
+    observer.on_start(make_sweep_plan(cell))
+    for number in range(15):
+        trial = select_trial(cell, number)
+        started = time.perf_counter()
+        for draw in trial.draws:
+            observer.on_row(trial, make_result(trial, draw))
+        taken.append(time.perf_counter() - started)
+    assert sum(taken) / len(taken) < 0.02
+    observer.on_finish(END)
+    assert 15 == len(written)
+
+
 @pytest.mark.parametrize(("setting", "interrupted"), [("EXIT_SECONDS", False), ("INTERRUPTED_SECONDS", True)])
 def test_a_tracker_that_hangs_is_left_behind_with_one_warning(tmp_path, caplog, monkeypatch, setting, interrupted):
     monkeypatch.setattr(tracker, setting, 0.2)
