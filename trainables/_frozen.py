@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trainables import backbones
 from trainables._frozen_cache import FORMAT, MemoryCache, Result, disk_cache, machine
-from trainables._memory import in_parts, in_slices
+from trainables._memory import in_parts, in_slices, slice_size
 from trainables._moment import MomentBackbone, load, window_normalised
 from trainables._moment_checks import check_suits
 from trainables._moment_config import MomentConfig
@@ -162,7 +162,8 @@ def kept(windows: Tensor, how: WindowPass, what: str, function: Callable[[Tensor
     if how.device.type != "cpu":
         return how.each(windows, function)
     disk = disk_cache()
-    described = f"|{machine()}|{how.identity}|{how.normalise}|{how.precision}|{what}|{tuple(windows.shape[1:])}|"
+    shape, slices = tuple(windows.shape[1:]), slice_size(windows.shape[1], how.at_once)
+    described = f"|{machine()}|{how.identity}|{how.normalise}|{how.precision}|{what}|{shape}|{slices}|"
     prefix = hashlib.blake2b(FORMAT + described.encode(), digest_size=16)
     results = []
     for window in windows:

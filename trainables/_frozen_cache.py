@@ -28,7 +28,7 @@ DEFAULT_GB = 2.0
 
 OFF = "off"
 
-FORMAT = b"frozen 2"
+FORMAT = b"frozen 3"
 """Part of every key: another number when the arithmetic of frozen results changes."""
 
 TRIM_EVERY = 64 * 2**20

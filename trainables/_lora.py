@@ -79,8 +79,6 @@ class LoraModel:
         """Return features [n, F] of sequences [n, C', L] and their context [n, F']."""
         below = _frozen.states(self.backbone, sequences, self.how, self.first_layer)  # [n, C', P, d]
         states = below.flatten(0, 1).to(self.how.device)  # [n C', P, d]
-        if self.memory.checkpointing and torch.is_grad_enabled():
-            states.requires_grad_()  # re-entrant checkpoints pass no gradient on otherwise
         with autocast(self.how.device, self.how.precision):
             embedded = self.memory.through(self._embedded, states, self.how.at_once)
         return self.features.joined(embedded.view(*below.shape[:2], -1), beside)

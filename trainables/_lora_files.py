@@ -53,7 +53,8 @@ def load_lora(
         backbone = twin(frozen)
         backbone.adopt(PeftModel.from_pretrained(backbone.module, folder / ADAPTER, torch_device=str(device)))
         backbone.adapted.eval()
-        backbone.merge()
+        if how.precision == "fp32":
+            backbone.merge()
     given: dict[str, Any] = {
         "backbone": backbone,
         "head": {name: tensor.to(device) for name, tensor in load_file(folder / HEAD).items()},

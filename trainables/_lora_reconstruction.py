@@ -76,8 +76,6 @@ class ReconstructionModel:
         """Return squared errors [n, C', L] in the scaled units of windows [n, C', L]."""
         device = self.how.device
         states = self._states(windows, mask)
-        if self.memory.checkpointing and torch.is_grad_enabled():
-            states.requires_grad_()  # re-entrant checkpoints pass no gradient on otherwise
         with autocast(device, self.how.precision):
             found = self.memory.through(self._reconstructed, states, self.how.at_once)  # [n C', L]
         flat = windows.flatten(0, 1).to(device)

@@ -36,16 +36,19 @@ class Adapted:
         Blocks from this one on are adapted.
     memory
         Windows of a training pass, and whether it recomputes activations.
+    merges
+        Whether adapters are added to their weights when training ends: not in bf16, which would round what they add.
     """
 
     backbone: MomentBackbone
     parameters: dict[str, Tensor]
     first_layer: int
     memory: MicroBatches
+    merges: bool
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Switch the adapters' dropout on; off again at the end, when adapters are merged for good."""
+        """Switch the adapters' dropout on, and off again at the end, when nothing can be trained any more."""
         self.backbone.adapted.train()  # only the adapters' dropout is affected: the blocks are computed without any
         try:
             yield
@@ -54,7 +57,8 @@ class Adapted:
             for tensor in self.parameters.values():
                 tensor.requires_grad_(False)
                 tensor.grad = None
-            self.backbone.merge()
+            if self.merges:
+                self.backbone.merge()
 
 
 def adapt(
@@ -80,7 +84,7 @@ def adapt(
         channels=passes.channels,
         all_channels=parts.channels,
     )
-    return Adapted(backbone, parameters, first, memory)
+    return Adapted(backbone, parameters, first, memory, merges=counted.precision == "fp32")
 
 
 def telemetry_of(windows: LabelledWindows) -> Telemetry:

@@ -122,8 +122,13 @@ def in_slices(function: Callable[[Tensor], Tensor], values: Tensor, most: int) -
     """
     if not len(values):
         return function(values)
-    size = math.ceil(len(values) / math.ceil(len(values) / most))
+    size = slice_size(len(values), most)
     return in_parts(lambda index: function(values[int(index[0]) : int(index[-1]) + 1]), len(values), size)
+
+
+def slice_size(count: int, most: int) -> int:
+    """Return the size of slices of `count` values that are as equal as can be and at most `most`."""
+    return math.ceil(count / math.ceil(count / most))
 
 
 def in_parts(function: Callable[[Tensor], Tensor], count: int, size: int) -> Tensor:

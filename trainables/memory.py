@@ -240,6 +240,11 @@ def _number(step: Training) -> int:
     return FP32 if step.precision == "fp32" else BF16
 
 
+def adapted_weights(size: Architecture, layers: int, targets: tuple[str, ...]) -> int:
+    """Return the numbers of the matrices that adapters of these targets stand beside in that many blocks."""
+    return layers * sum(size.width * (size.ff if target in GATED else size.inner) for target in targets)
+
+
 def adapter_parameters(size: Architecture, rank: int, targets: tuple[str, ...]) -> int:
     """Return the adapters' parameters in one block."""
     return sum(rank * (size.width + (size.ff if target in GATED else size.inner)) for target in targets)

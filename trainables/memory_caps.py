@@ -122,7 +122,8 @@ def divide_scoring(size: Architecture, channel: int, channels: int, cap: Cap, mo
     MemoryCapError
         Not even one channel fits.
     """
-    fits, fixed = scoring_channels(size, channel, cap), FP32 * size.parameters
+    fixed = FP32 * size.parameters
+    fits = scoring_channels(fixed, channel, cap)
     if fits < 1:
         needed = (fixed + channel) / GB / SHARE + cap.reserve_gb
         raise MemoryCapError(f"scoring a single channel needs {needed:.1f} GB, {cap.key} is {cap.gb:g}")
@@ -132,9 +133,9 @@ def divide_scoring(size: Architecture, channel: int, channels: int, cap: Cap, mo
     return Passes(windows, checkpointing=False, gb=(fixed + windows * channels * channel) / GB + cap.reserve_gb)
 
 
-def scoring_channels(size: Architecture, channel: int, cap: Cap) -> int:
-    """Return how many channel-windows of so many bytes fit without gradient; less than 1 where none does."""
-    return int((SHARE * cap.allocator_gb * GB - FP32 * size.parameters) // channel)
+def scoring_channels(weights: int, channel: int, cap: Cap) -> int:
+    """Return how many channel-windows of so many bytes fit beside the weights' bytes; less than 1 where none does."""
+    return int((SHARE * cap.allocator_gb * GB - weights) // channel)
 
 
 def needed_gb(parts: Footprint, cap: Cap) -> float:

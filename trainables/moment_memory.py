@@ -117,7 +117,11 @@ def scored_at_once(backbone: Mapping[str, object], config: MomentConfig, length:
     if cap is None:
         return CPU_SCORED
     size = memory.architecture(backbone)
-    fits = max(1, memory_caps.scoring_channels(size, memory.scoring_bytes(size, length, _precision(config)), cap))
+    weights = size.parameters
+    if isinstance(config, MomentLoraConfig) and _precision(config) == "fp32":  # merged weights are copies
+        weights += memory.adapted_weights(size, _adapted_layers(size, config), parsed_targets(config.targets))
+    channel = memory.scoring_bytes(size, length, _precision(config))
+    fits = max(1, memory_caps.scoring_channels(memory.FP32 * weights, channel, cap))
     return min(CPU_SCORED, fits) if cap.key == memory_caps.HOST_KEY else fits
 
 
@@ -136,11 +140,15 @@ def _training(size: Architecture, config: MomentLoraConfig, telemetry: Telemetry
         length=telemetry.length,
         rank=config.rank,
         targets=parsed_targets(config.targets),
-        layers=size.layers if config.adapted_layers == "all" else min(config.adapted_layers, size.layers),
+        layers=_adapted_layers(size, config),
         precision=_precision(config),
         head_parameters=outputs * (features + 1) if classifies else size.patch * (size.width + 1),
         last_only=classifies,
     )
+
+
+def _adapted_layers(size: Architecture, config: MomentLoraConfig) -> int:
+    return size.layers if config.adapted_layers == "all" else min(config.adapted_layers, size.layers)
 
 
 def _precision(config: MomentConfig) -> Literal["fp32", "bf16"]:

@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_scores_are_the_same_bits_without_the_cache_with_it_empty_and_with_it_fi
     np.testing.assert_array_equal(first, without)
     np.testing.assert_array_equal(second, without)
     assert nothing_spared == 0 < spared
+
+
+def test_windows_in_other_slices_are_other_results(folder: Path) -> None:
+    zero_shot, windows = MomentZeroShot(MomentZeroShotConfig(), TrialResources()), small_windows.reference(2)
+    backbone, how = _frozen.open_frozen(zero_shot.config, zero_shot.resources, windows.length, zero_shot.served_)
+    x = torch.from_numpy(zero_shot.fit(small_windows.support(), windows).scaling_.sequences(windows))
+    for at_once in (3, 2, 100):  # of three channels: whole, in two slices, whole again
+        _frozen.embeddings(backbone, x, replace(how, at_once=at_once))
+    assert 2 * 2 == len(files(folder))
 
 
 def test_another_process_finds_the_results(folder: Path) -> None:

@@ -18,6 +18,7 @@ from trainables._torch import autocast
 from trainables.errors import MemoryCapError
 from trainables.memory import Training
 from trainables.moment_lora import MomentLoraConfig
+from trainables.moment_zero_shot import MomentZeroShotConfig
 from trainables.pretrain import TINY
 from trainables.protocol import TrialResources
 
@@ -197,8 +198,22 @@ def test_the_channels_of_a_wide_window_pass_in_equal_slices_where_a_window_does_
     assert found.bytes_in_parts(chosen.channels) <= memory_caps.SHARE * cap.allocator_gb * memory.GB
 
 
+def test_merged_adapters_leave_less_room_for_scoring_by_their_weights() -> None:
+    large, cap = published.configuration("large"), memory_caps.gpu_cap(8)
+    merged, beside = (
+        moment_memory.scored_at_once(large, lora(targets="q,k,v,o,wi_0,wi_1,wo", precision=precision), 512, cap)
+        for precision in ("fp32", "bf16")
+    )
+    size = memory.architecture(large)
+    copies = 4 * memory.adapted_weights(size, 24, ("q", "k", "v", "o", "wi_0", "wi_1", "wo"))
+    channel = memory.scoring_bytes(size, 512, "fp32")
+    free = memory_caps.SHARE * cap.allocator_gb * memory.GB - 4 * size.parameters
+    assert int((free - copies) // channel) == merged
+    assert beside == int(free // memory.scoring_bytes(size, 512, "bf16"))
+
+
 def test_scoring_takes_the_channels_of_a_wide_window_in_slices_too() -> None:
-    config, cap = lora(backbone="AutonLab/MOMENT-1-large"), memory_caps.gpu_cap(8)
+    config, cap = MomentZeroShotConfig(), memory_caps.gpu_cap(8)
     found = moment_memory.scoring_passes(published.configuration("large"), config, 20_000, 512, cap)
     assert 1 == found.micro_batch
     assert found.channels == moment_memory.scored_at_once(published.configuration("large"), config, 512, cap)

@@ -321,6 +321,13 @@ def test_a_trial_that_cannot_fit_at_one_window_fails_with_the_gb_it_would_need()
         MomentLora(MomentLoraConfig(), resources).fit(small_windows.support(), small_windows.reference())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_adapters_are_merged_for_scoring_only_where_nothing_is_rounded_away(precision: str) -> None:
+    detector = fitted(precision=precision, targets="v", adapted_layers=1)
+    assert (precision == "fp32") == (detector.model_.backbone._blocks[3].v.adapter is None)
+    assert detector.model_.backbone._blocks[2].v.adapter is None
+
+
 def test_a_window_scores_the_same_alone_and_among_others() -> None:
     detector, windows = fitted(), small_windows.support().unlabelled()
     alone = [detector.score(windows.take(np.array([number])))[0] for number in range(len(windows))]
