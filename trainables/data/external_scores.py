@@ -21,6 +21,8 @@ _ALIASES = {
 }  # fmt: skip
 
 _PARQUET = (".parquet", ".pq")
+_READ = ("start", "end", "duration", "time", "score")
+"""Columns that mean something, by their common names; all others may hold anything."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,7 @@ class ExternalScores:
     place
         Line, or row of a Parquet file, of each entry.
     digest
-        Hash of the file.
+        Hash of what the file says: of the times in UTC, the scores, and which of both kinds they are.
     """
 
     name: str
@@ -99,6 +101,7 @@ def read_external(path: Path, timezone: str | None) -> ExternalScores:
     has = set(frame.columns)
     alarms = "start" in has and bool({"end", "duration"} & has)
     if alarms:
+        _refuse_scored_alarms(has, where)
         start = to_utc(text_of(frame, "start"), timezone, where, line, "start")
         end = ends_of(frame, start, timezone, where, line)
         _check_alarms(start, end, where, line)
@@ -113,10 +116,9 @@ def read_external(path: Path, timezone: str | None) -> ExternalScores:
         )
     order = np.argsort(start, kind="stable")
     _check_repeats(start[order], order, where, line, alarms=alarms)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return ExternalScores(
-        path.name, start[order], end[order], score[order], alarms, [line(int(row)) for row in order], digest
-    )
+    start, end, score = start[order], end[order], score[order]
+    digest = _digest(start, end, score, alarms=alarms)
+    return ExternalScores(path.name, start, end, score, alarms, [line(int(row)) for row in order], digest)
 
 
 def refuse_unmatched(
@@ -153,8 +155,35 @@ def _parquet(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: not a Parquet file: {err}") from err
     if frame.index.name is not None:
         frame = frame.reset_index()
-    text = pd.DataFrame({name: as_text(frame[name]) for name in frame.columns})
-    return renamed(text, path, _ALIASES)
+    frame = renamed(frame, path, _ALIASES)
+    return frame.assign(**{name: _text(frame[name], path) for name in _READ if name in frame})
+
+
+def _text(column: pd.Series, path: Path) -> NDArray[np.object_]:
+    try:
+        return as_text(column)
+    except TypeError as err:  # unhashable
+        raise DataError(f"{path}: column {column.name} holds lists or structs, not one value a row") from err
+
+
+def _digest(
+    start: NDArray[np.datetime64], end: NDArray[np.datetime64], score: NDArray[np.float64], *, alarms: bool
+) -> str:
+    """Hash what was understood, not the bytes: one file read in two time zones says two things."""
+    content = hashlib.sha256(b"alarms" if alarms else b"scores")
+    for column in (start, end, score):
+        content.update(column.tobytes())
+    return content.hexdigest()[:12]
+
+
+def _refuse_scored_alarms(has: set[str], where: str) -> None:
+    """Refuse a score beside start and end: an alarm held or did not, so the score would be dropped unseen."""
+    if "score" in has:
+        span = " and ".join(name for name in ("start", "end", "duration") if name in has)
+        raise DataError(
+            f"{where}: alarms with start and end have no score; take out the column score to judge the alarms as they "
+            f"were, or give each score its time and take out {span} to judge the scores"
+        )
 
 
 def _scores(column: "pd.Series[str]", where: str, line: Callable[[int], str]) -> NDArray[np.float64]:

@@ -75,8 +75,35 @@ def test_what_a_file_says_is_known_by_its_content(read):
     assert first.key != other.key
 
 
+def test_one_file_in_two_time_zones_is_known_by_two_names(read):
+    text = "start,end\n2023-11-14T23:14:00,2023-11-14T23:15:00\n"
+    berlin, utc = read(text, timezone="Europe/Berlin"), read(text, timezone="UTC")
+    assert berlin.start[0] != utc.start[0]
+    assert berlin.key != utc.key
+    assert read(f"start,end\n{START},{START}\n").key != read(f"time,score\n{START},1\n").key
+    assert read(f"time,score\n{START},2\n").key != read(f"time,score\n{START},1\n").key
+
+
+def test_lists_and_structs_beside_what_counts_do_no_harm(tmp_path):
+    moments = pd.to_datetime([START + 10, START + 30], unit="s", utc=True)
+    frame = pd.DataFrame(
+        {"startsAt": moments, "endsAt": moments, "labels": [{"job": "a"}, {"job": "b"}], "receivers": [["x"], ["y"]]}
+    )
+    frame.to_parquet(tmp_path / "alerts.parquet")
+    said = read_external(tmp_path / "alerts.parquet", None)
+    assert [1, 3] == np.flatnonzero(said.at(ROWS, seconds(0))).tolist()
+
+
+def test_a_list_where_a_time_should_be_is_refused(tmp_path):
+    pd.DataFrame({"start": [[START]], "end": [START]}).to_parquet(tmp_path / "alerts.parquet")
+    with pytest.raises(DataError, match=r"alerts.parquet: column start holds lists or structs"):
+        read_external(tmp_path / "alerts.parquet", None)
+
+
 BAD = {
     "found columns when, level; alarms need start and end": "when,level\n1,2\n",
+    "alarms with start and end have no score": f"start,end,score\n{START},{START + 9},0.7\n",
+    "or give each score its time and take out start and duration": f"start,duration,score\n{START},9,0.7\n",
     "line 3: score 'high' is not a finite number": f"time,score\n{START},1\n{START + 10},high\n",
     "line 2: score 'inf' is not": f"time,score\n{START},inf\n",
     "line 2: score '1e300' is not": f"time,score\n{START},1e300\n",
