@@ -25,6 +25,8 @@ class FileServer:
         Where a first request is sent on to; "" for none.
     status
         An error instead of the file.
+    mislabelled
+        True: the headers say gzip, the content is as it is.
     unsized
         True: chunks of unknown number, without Content-Length.
     """
@@ -35,6 +37,7 @@ class FileServer:
     ranges: bool = True
     redirect: str = ""
     status: int = 200
+    mislabelled: bool = False
     unsized: bool = False
     url: str = ""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
@@ -46,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.told.asked.append((self.path, self.headers.get("Range")))
-        if self.told.redirect and self.path != "/moved.zip":
+        if self.told.redirect and not self.path.startswith("/moved.zip"):
             self._head(302, {"Location": self.told.redirect, "Content-Length": "0"})
         elif self.told.status != 200:
             self._head(self.told.status, {"Content-Length": "0"})
@@ -62,6 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
         rest = self.told.content[first:]
         headers = {"Connection": "close"} if self.told.unsized else {"Content-Length": str(len(rest))}
         self.close_connection = self.told.unsized
+        if self.told.mislabelled:
+            headers["Content-Encoding"] = "gzip"
         if first:
             headers["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
         self._head(206 if first else 200, headers)

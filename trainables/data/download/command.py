@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from trainables.data.download.catalogue import CATALOGUE, DataSet
-from trainables.data.download.transfer import Limits, download, md5_of
+from trainables.data.download.transfer import Limits, download, md5_of, shown
 from trainables.data.download.unpack import unpack
 from trainables.errors import DataError
 from trainables.paths import expanded
@@ -60,18 +61,15 @@ def fetch_into(folder: Path, data: DataSet, environment: Mapping[str, str]) -> P
     DataError
         It cannot be had, or is not what was published.
     """
-    unpacked, archive = folder / data.name, folder / data.file
+    unpacked = folder / data.name
     typer.echo(f"{data.name}: {data.about}; {_megabytes(data)}\nlicence: {data.licence}\ncite: {data.citation}")
-    if not unpacked.is_dir():
-        _make(folder)
-        with _alone(folder / f"{data.file}.lock"):
-            _get(data, archive, environment)
-            typer.echo(f"unpacking {archive.name} ...")
-            count = unpack(archive, unpacked)
-            archive.unlink()
-            typer.echo(f"{count:,} files")
-    else:
-        typer.echo("here already")
+    with _writable(folder):
+        if not unpacked.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            with _alone(folder / f"{data.file}.lock"):
+                _bring(data, folder / data.file, unpacked, environment)
+        else:
+            typer.echo("here already")
     typer.echo(
         f"folder: {unpacked}\nnext: python -m trainables.data convert {data.reader} {unpacked} --to table.parquet"
     )
@@ -95,14 +93,32 @@ def url_of(data: DataSet, environment: Mapping[str, str]) -> str:
     Raises
     ------
     DataError
-        The mirror is no http address.
+        The mirror is no http address. The message does not repeat it: it may hold a password.
     """
     mirror = environment.get(MIRROR_VARIABLE, "").strip()
     if not mirror:
         return data.url
     if not mirror.startswith(("http://", "https://")):
-        raise DataError(f"{MIRROR_VARIABLE}={mirror}: must begin with http:// or https://")
+        raise DataError(f"{MIRROR_VARIABLE}: must begin with http:// or https://")
+    try:
+        address = urlsplit(mirror)
+        readable = bool(address.hostname) and address.port != 0  # a port that is no number raises
+    except ValueError:
+        readable = False
+    if not readable:
+        raise DataError(f"{MIRROR_VARIABLE}: no host and port can be read; write / ? # of a password as %2F %3F %23")
     return f"{mirror.rstrip('/')}/{data.file}"
+
+
+def _bring(data: DataSet, archive: Path, unpacked: Path, environment: Mapping[str, str]) -> None:
+    if unpacked.is_dir():
+        typer.echo("here already: another process fetched it meanwhile")
+        return
+    _get(data, archive, environment)
+    typer.echo(f"unpacking {archive.name} ...")
+    count = unpack(archive, unpacked)
+    archive.unlink()
+    typer.echo(f"{count:,} files")
 
 
 def _get(data: DataSet, archive: Path, environment: Mapping[str, str]) -> None:
@@ -115,7 +131,7 @@ def _get(data: DataSet, archive: Path, environment: Mapping[str, str]) -> None:
         raise DataError(f"{archive.parent}: {_megabytes(data)} to fetch, the disk has {free / 1e6:,.0f} MB left")
     if have.is_file():
         typer.echo(f"going on after {have.stat().st_size / 1e6:,.1f} MB")
-    typer.echo(f"from {url}")
+    typer.echo(f"from {shown(url)}")
     with _shown() as progress:
         download(url, archive, Limits(*data.bounds, data.md5), progress)
     typer.echo(f"MD5 {data.md5} as published")
@@ -169,12 +185,17 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _make(folder: Path) -> None:
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Say in words that the folder cannot be written, or that its disk is full."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BrokenPipeError:
+        raise  # nobody reads our output any more
     except OSError as err:
         raise DataError(
-            f"{folder}: cannot be made ({err.strerror}); name another with --to or {FOLDER_VARIABLE}"
+            f"{folder}: cannot be written ({err.strerror or err}); make room there, or name another folder with --to "
+            f"or {FOLDER_VARIABLE}; the same command goes on from there"
         ) from err
 
 

@@ -5,6 +5,7 @@ nor unpacked size, and its `Untar` follows links out of the folder below Python 
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,11 @@ class Limits:
         return f"{self.largest:,}" if exact else f"about {(self.smallest + self.largest) // 2:,}"
 
 
+def shown(text: str) -> str:
+    """Return an address, or a text with addresses, as it may be printed: without user, password, query, fragment."""
+    return re.sub(r"[?#][^\s'\"]+", "", re.sub(r"//[^/\s]*@", "//", text))
+
+
 class _CutError(Exception):
     """The connection ended before the file did."""
 
@@ -69,6 +75,8 @@ def download(url: str, target: Path, limits: Limits, progress: Progress, *, paus
     DataError
         No network, an error of the server, a file that is too large or has another checksum; what came so far is
         kept unless it is wrong.
+    OSError
+        The disk is full or cannot be written; what came so far is kept.
     """
     part = target.with_name(f"{target.name}.part")
     fruitless = 0
@@ -80,8 +88,8 @@ def download(url: str, target: Path, limits: Limits, progress: Progress, *, paus
             fruitless = 0 if _size(part) > before else fruitless + 1
             if fruitless >= ATTEMPTS:
                 raise DataError(
-                    f"{url}: the connection was cut after {_size(part):,} bytes, {ATTEMPTS} times without anything "
-                    f"new ({err}); the same command goes on from there"
+                    f"{shown(url)}: the connection was cut after {_size(part):,} bytes, {ATTEMPTS} times without "
+                    f"anything new ({err}); the same command goes on from there"
                 ) from err
             time.sleep(pause_s * 2**fruitless)
         else:
@@ -117,12 +125,12 @@ def _fetch_rest(url: str, part: Path, limits: Limits, progress: Progress) -> Non
         length = answer.headers.get("Content-Length")
         total = limits.largest if length is None else have + int(length)
         if not limits.smallest <= total <= limits.largest:
-            raise DataError(f"{url}: the server offers {total:,} bytes, the published file has {limits.size}")
+            raise DataError(f"{shown(url)}: the server offers {total:,} bytes, the published file has {limits.size}")
         with part.open("ab" if have else "wb") as file:
-            for piece in _pieces(answer):
+            for piece in _pieces(url, answer):
                 have += len(piece)
                 if have > limits.largest:
-                    raise DataError(f"{url}: sends more than the {limits.size} bytes of the published file")
+                    raise DataError(f"{shown(url)}: sends more than the {limits.size} bytes of the published file")
                 file.write(piece)
                 progress(have, total)
     if have < limits.smallest:
@@ -133,47 +141,52 @@ def _fetch_rest(url: str, part: Path, limits: Limits, progress: Progress) -> Non
 def _answer(url: str, have: int) -> Iterator[requests.Response]:
     """Ask for the file from byte `have` on; errors of network and server in words."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    host = urlsplit(url).netloc
+    where = shown(url)
+    host = urlsplit(where).netloc
     try:
         answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
     except requests.exceptions.ProxyError as err:
-        raise DataError(f"{url}: the proxy refuses or does not answer ({_short(err)}); see HTTPS_PROXY") from err
+        raise DataError(f"{where}: the proxy refuses or does not answer ({_short(err)}); see HTTPS_PROXY") from err
     except requests.exceptions.SSLError as err:
         raise DataError(
-            f"{url}: the certificate of {host} is not trusted ({_short(err)}); behind an inspecting proxy name its "
+            f"{where}: the certificate of {host} is not trusted ({_short(err)}); behind an inspecting proxy name its "
             "certificates in REQUESTS_CA_BUNDLE"
         ) from err
     except requests.exceptions.TooManyRedirects as err:
-        raise DataError(f"{url}: redirected in a circle") from err
+        raise DataError(f"{where}: redirected in a circle") from err
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as err:
         if have:
             raise _CutError(_short(err)) from err
         raise DataError(
-            f"{url}: cannot reach {host} ({_short(err)}). Is there a network? Behind a proxy set HTTPS_PROXY; a mirror "
-            "is named by FEWSHOT_MIRROR"
+            f"{where}: cannot reach {host} ({_short(err)}). Is there a network? Behind a proxy set HTTPS_PROXY; a "
+            "mirror is named by FEWSHOT_MIRROR"
         ) from err
     except requests.exceptions.RequestException as err:
-        raise DataError(f"{url}: cannot be asked for: {_short(err)}") from err
+        raise DataError(f"{where}: cannot be asked for: {_short(err)}") from err
     with answer:
         if url.startswith("https:") and not answer.url.startswith("https:"):
-            raise DataError(f"{url}: redirects to {answer.url}, which is not encrypted")
+            raise DataError(f"{where}: redirects to {shown(answer.url)}, which is not encrypted")
         if not answer.ok and answer.status_code != requests.codes.requested_range_not_satisfiable:
             later = "; try again later" if answer.status_code in {429, 500, 502, 503, 504} else ""
-            raise DataError(f"{answer.url}: {host} answers {answer.status_code} {answer.reason}{later}")
+            raise DataError(f"{shown(answer.url)}: the server answers {answer.status_code} {answer.reason}{later}")
         yield answer
 
 
-def _pieces(answer: requests.Response) -> Iterator[bytes]:
+def _pieces(url: str, answer: requests.Response) -> Iterator[bytes]:
     try:
         yield from answer.iter_content(CHUNK)
     except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as err:
         raise _CutError(_short(err)) from err
+    except requests.exceptions.RequestException as err:  # an OSError, but not one of the disk
+        raise DataError(f"{shown(url)}: the answer cannot be read: {_short(err)}") from err
 
 
 def _check_range(url: str, answer: requests.Response, have: int) -> None:
     said = answer.headers.get("Content-Range", "")
     if not said.startswith(f"bytes {have}-"):
-        raise DataError(f"{url}: asked for the bytes from {have} on, the server sends {said or 'it does not say what'}")
+        raise DataError(
+            f"{shown(url)}: asked for the bytes from {have} on, the server sends {said or 'it does not say what'}"
+        )
 
 
 def _check(part: Path, url: str, limits: Limits) -> None:
@@ -183,8 +196,8 @@ def _check(part: Path, url: str, limits: Limits) -> None:
         return
     part.unlink()
     raise DataError(
-        f"{url}: MD5 {found} of {size:,} bytes is not the published {limits.md5} of {limits.size}; it was removed. "
-        "Damaged on the way, or the published file changed"
+        f"{shown(url)}: MD5 {found} of {size:,} bytes is not the published {limits.md5} of {limits.size}; it was "
+        "removed. Damaged on the way, or the published file changed"
     )
 
 
@@ -195,4 +208,4 @@ def _short(err: BaseException) -> str:
         if inner is None:
             break
         err = inner
-    return f"{type(err).__name__}: {err}".strip(": ")[:200]
+    return shown(f"{type(err).__name__}: {err}").strip(": ")[:200]

@@ -40,9 +40,9 @@ def fetch(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "CATALOGUE", {**CATALOGUE, NAME: small})
     monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path / "data"))
 
-    def run(*arguments, **behaviour):
+    def run(*arguments, user="", **behaviour):
         with serving(FileServer(**{"content": CONTENT} | behaviour)) as server:
-            monkeypatch.setenv("FEWSHOT_MIRROR", f"{server.url}/mirror/")
+            monkeypatch.setenv("FEWSHOT_MIRROR", f"{server.url.replace('//', f'//{user}')}/mirror/")
             result = CliRunner().invoke(app, ["fetch", *(arguments or (NAME,))])
         return result, server
 
@@ -114,13 +114,62 @@ def test_two_at_a_time_do_not_write_one_file(fetch, tmp_path):
     assert [] == server.asked
 
 
+def test_what_another_process_fetched_meanwhile_is_not_fetched_again(fetch, tmp_path, monkeypatch):
+    def got_late(*_):  # the other process ends, and lets go of the lock, just before this one asks for it
+        (tmp_path / "data" / NAME).mkdir()
+
+    monkeypatch.setattr(fcntl, "flock", got_late)
+    result, server = fetch()
+    assert 0 == result.exit_code, result.output
+    assert "here already" in result.output
+    assert [] == server.asked
+
+
+def test_a_folder_that_cannot_be_written_is_refused(fetch, tmp_path):
+    (tmp_path / "data" / "RE1-OB.zip.lock").mkdir(parents=True)  # as root, no mode keeps a file from being opened
+    result, server = fetch()
+    assert 2 == result.exit_code
+    assert f"{tmp_path / 'data'}: cannot be written (Is a directory)" in result.output
+    assert "--to or FEWSHOT_DATA" in result.output
+    assert [] == server.asked
+
+
+def test_a_disk_that_fills_during_the_download_is_said(fetch, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "RE1-OB.zip.part").symlink_to("/dev/full")
+    result, _ = fetch()
+    assert 2 == result.exit_code
+    assert f"{tmp_path / 'data'}: cannot be written (No space left on device)" in result.output
+    assert "the same command goes on from there" in result.output
+
+
+def test_user_and_password_of_a_mirror_are_not_printed(fetch):
+    result, server = fetch(user="user:hidden@")
+    assert 0 == result.exit_code, result.output
+    assert f"from {server.url}/mirror/RE1-OB.zip\n" in result.output
+    assert "hidden" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("mirror", "said"),
+    [
+        ("ftp://user:hidden@mirror", "must begin with http:// or https://"),
+        ("https://user:hid/den@mirror", "no host and port can be read; write / ? # of a password as %2F %3F %23"),
+    ],
+)
+def test_a_mirror_that_cannot_be_read_is_refused_without_its_password(fetch, monkeypatch, mirror, said):
+    monkeypatch.setenv("FEWSHOT_MIRROR", mirror)
+    result = CliRunner().invoke(app, ["fetch", NAME])
+    assert (2, True, False) == (result.exit_code, said in result.output, "hid" in result.output)
+
+
 def test_a_mirror_that_is_no_address_and_a_folder_that_cannot_be_are_refused(fetch, monkeypatch, tmp_path):
     monkeypatch.setenv("FEWSHOT_MIRROR", "ftp://mirror")
     result = CliRunner().invoke(app, ["fetch", NAME])
     assert (2, True) == (result.exit_code, "must begin with http:// or https://" in result.output)
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["fetch", NAME, "--to", str(tmp_path / "file" / "data")])
-    assert (2, True) == (result.exit_code, "cannot be made" in result.output)
+    assert (2, True) == (result.exit_code, "cannot be written (Not a directory)" in result.output)
 
 
 def test_every_entry_has_a_checksum_a_size_and_an_address_of_its_own():

@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from tests.fakes.file_server import FileServer, serving
-from trainables.data.download.transfer import Limits, download
+from trainables.data.download.transfer import Limits, download, shown
 from trainables.errors import DataError
 
 CONTENT = bytes(range(256)) * 1600
@@ -112,6 +112,37 @@ def test_a_line_that_is_always_cut_gives_up_and_keeps_what_came(get, tmp_path):
 def test_an_error_of_the_server_is_said(get, status, said):
     with pytest.raises(DataError, match=said):
         get(status=status)
+
+
+def test_an_answer_that_cannot_be_decoded_is_no_fault_of_the_disk(get):
+    with pytest.raises(DataError, match="the answer cannot be read: "):
+        get(mislabelled=True)
+
+
+def test_no_message_shows_a_password_or_a_signature(get, tmp_path):
+    with pytest.raises(DataError, match=r"http://127.0.0.1:\d+/moved.zip: .* answers 404 Not Found$") as refused:
+        get(redirect="/moved.zip?signature=hidden", status=404)
+    with pytest.raises(DataError, match="cannot be asked for") as unknown:
+        get(redirect="ftp://user:hidden@store/a.zip?signature=hidden")
+    url, target = "http://user:hidden@127.0.0.1:9/a?key=hidden", tmp_path / "a.zip"
+    with pytest.raises(DataError, match=r"cannot reach 127.0.0.1:9 ") as unreachable:
+        download(url, target, EXACT, lambda have, total: None)
+    (tmp_path / "a.zip.part").write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(DataError, match=r"http://127.0.0.1:9/a: MD5 ") as forged:
+        download(url, target, EXACT, lambda have, total: None)
+    assert not any("hidden" in str(caught.value) for caught in (refused, unknown, unreachable, forged))
+
+
+@pytest.mark.parametrize(
+    ("address", "safe"),
+    [
+        ("https://mirror:8443/a.zip", "https://mirror:8443/a.zip"),
+        ("https://user:p@ss?@[::1]:80/a@b.zip?key=x#y", "https://[::1]:80/a@b.zip"),
+        ("Failed to parse: 'http://user:word@host:port/a?key=x'", "Failed to parse: 'http://host:port/a'"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_query(address, safe):
+    assert safe == shown(address)
 
 
 def test_no_network_is_said_in_words(tmp_path):
