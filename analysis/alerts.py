@@ -1,27 +1,31 @@
 """Today's alerts against the detectors: faults caught and false alarms a day, at the thresholds as deployed."""
 
 from collections.abc import Iterator
+from math import floor, log2
 
 import numpy as np
 import pandas as pd
 
 from analysis.comparisons import ALPHA, Held, Point, adjusted, compared, held_points
+from analysis.curves import with_caught
 from analysis.roles import is_external, role
 from analysis.words import Record, Words, absent, number, p_value, records, shorten
 
-CAUGHT, FALSE_ALARMS = "event_recall", "false_alarms_per_day"
+NEEDED = {"event_recall", "false_alarms_per_day"}
 COLUMNS = ["source", "alerts", "detector", "shots", "events", "caught_alerts", "caught", "caught_difference",
            "caught_low", "caught_high", "p_caught", "alarms_alerts", "alarms", "alarms_difference", "alarms_low",
-           "alarms_high", "p_alarms", "n", "claimable", "note", "p_caught_holm", "p_alarms_holm", "family",
+           "alarms_high", "p_alarms", "n", "claimable", "constant", "note", "p_caught_holm", "p_alarms_holm", "family",
            "verdict"]  # fmt: skip
 
 
 def against_alerts(allowed: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
     """Compare every detector with every row of today's alerts, draw by draw, in both things that an alert is for.
 
-    A detector beats alerts if its means are no worse in either and one of the two differences is significant (exact
-    sign-flip test over draws, which needs no variance; Holm over both differences of all pairs with labels, also
-    those that could not be tested).
+    A detector beats alerts if its means are no worse in either and one of the two differences is significant: paired
+    t over draws, or the exact sign-flip test where a difference is the same on every draw. Each of the two questions
+    (more faults? fewer false alarms?) is a family of its own: Holm over all pairs with labels, also those that could
+    not be tested. Of its 5 % only the half on the good side makes a detector beat the alerts, so both families
+    together call at most 5 % of sweeps wrongly.
 
     Parameters
     ----------
@@ -32,13 +36,15 @@ def against_alerts(allowed: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row for each source, alerts, detector and number of shots (`COLUMNS`): faults caught and false alarms a day
-        of both, differences (detector minus alerts) with 95 % intervals over draws, p and p after Holm; `verdict` is
+        of both, differences (detector minus alerts) with 95 % intervals over draws, p and p after Holm; `family`, the
+        tests of one question; `constant`, whether a difference is the same on every draw, but not 0; `verdict` is
         "beats", "behind", "trades" (better in one, worse in the other), "not separated" or "no claim".
     """
     empty = pd.DataFrame(columns=COLUMNS)
-    if allowed.empty or not {CAUGHT, FALSE_ALARMS} <= set(allowed.columns):
+    if allowed.empty or not set(allowed.columns) >= NEEDED:
         return empty
-    caught, alarms = (held_points(allowed, metric, wanted) for metric in (CAUGHT, FALSE_ALARMS))
+    caught = held_points(with_caught(allowed), "caught", wanted, over_folds="sum")
+    alarms = held_points(allowed, "false_alarms_per_day", wanted)
     events = _events(allowed)
     frame = pd.DataFrame.from_records(
         [
@@ -51,11 +57,9 @@ def against_alerts(allowed: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
     )
     if frame.empty:
         return empty
-    both = pd.concat([frame["p_caught"], frame["p_alarms"]], ignore_index=True)
-    testable = pd.concat([frame["shots"] > 0] * 2, ignore_index=True)
-    claimable = pd.concat([frame["claimable"].astype(bool)] * 2, ignore_index=True)
-    holm = adjusted(both.where(claimable), testable).to_numpy()
-    frame["p_caught_holm"], frame["p_alarms_holm"] = holm[: len(frame)], holm[len(frame) :]
+    testable = frame["shots"] > 0
+    for p in ("p_caught", "p_alarms"):
+        frame[f"{p}_holm"] = adjusted(frame[p].where(frame["claimable"].astype(bool)), testable)
     frame["family"] = int(testable.sum())
     frame["verdict"] = [_verdict(row) for row in records(frame)]
     return frame
@@ -89,17 +93,29 @@ def _nobody(have: str, rows: list[Record], words: Words) -> tuple[str, str]:
     why = {
         "behind": "it is behind them",
         "trades": "it is better in one and worse in the other",
-        "not separated": "the differences may be chance",
+        "not separated": _beyond_reach(nearest) or "the differences may be chance",
         "no claim": f"no claim can be made ({nearest['note'] or 'too few independent draws'})",
     }[nearest["verdict"]]
     kind = "caution" if all(row["verdict"] == "no claim" for row in rows) else "none"
     return kind, f"{have} No detector is shown to beat them. The nearest: {_told(nearest, words)}: {why}."
 
 
+def _beyond_reach(row: Record) -> str:
+    """Return how many draws a difference that never varies needs, where those there are can show none over the family.
+
+    The exact test of n equal differences has p = 2 / 2^n.
+    """
+    n, tests = int(row["n"]), int(row["family"])
+    if not row["constant"] or 2 / 2**n * tests < ALPHA:
+        return ""
+    needed = floor(log2(2 * tests / ALPHA)) + 1
+    return f"{n} draws cannot show a difference that never varies over {tests} tests; {needed} draws could"
+
+
 def _told(row: Record, words: Words) -> str:
     tests = "" if absent(row["p_caught_holm"]) else (
         f"; p {p_value(row['p_caught_holm'])} and {p_value(row['p_alarms_holm'])} after Holm over {row['family']:.0f} "
-        f"tests, n = {row['n']:.0f} draws"
+        f"tests each, n = {row['n']:.0f} draws"
     )  # fmt: skip
     return (
         f"{shorten(row['detector'], 40)} at {words.shots(int(row['shots']))} with {number(row['caught'], 1)} faults "
@@ -127,15 +143,19 @@ def _events(report: pd.DataFrame) -> dict[str, float]:
 def _row(
     source: str, caught_alerts: Point, caught: Point, alarms_alerts: Point, alarms: Point, events: float
 ) -> dict[str, object]:
-    one, two = compared(caught, caught_alerts, exact=True), compared(alarms, alarms_alerts, exact=True)
+    differences: dict[str, Record] = {
+        "caught": compared(caught, caught_alerts, exact=True), "alarms": compared(alarms, alarms_alerts, exact=True)
+    }  # fmt: skip
+    one, two = differences.values()
     return {
         "source": source, "alerts": caught_alerts.detector, "detector": caught.detector, "shots": caught.shots,
         "events": events,
-        "caught_alerts": caught_alerts.mean * events, "caught": caught.mean * events,
-        **{f"caught_{to}": float(str(one[of])) * events for to, of in _PARTS.items()}, "p_caught": one["p_signflip"],
+        "caught_alerts": caught_alerts.mean, "caught": caught.mean,
         "alarms_alerts": alarms_alerts.mean, "alarms": alarms.mean,
-        **{f"alarms_{to}": two[of] for to, of in _PARTS.items()}, "p_alarms": two["p_signflip"],
+        **{f"{name}_{to}": found[of] for name, found in differences.items() for to, of in _PARTS.items()},
+        **{f"p_{name}": found["p_signflip" if absent(found["p"]) else "p"] for name, found in differences.items()},
         "n": one["n"], "claimable": bool(one["claimable"] and two["claimable"]),
+        "constant": any(absent(found["p"]) and found["p_signflip"] != 1 for found in differences.values()),
         "note": one["note"] or two["note"],
     }  # fmt: skip
 

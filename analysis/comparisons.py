@@ -11,6 +11,7 @@ Two families, both fixed by the sweep file before any score exists:
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -154,15 +155,17 @@ Held = Mapping[tuple[str, str, int], Point]
 """By source, detector and shots."""
 
 
-def held_points(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> Held:
-    """Return every point that was planned, with the values it has."""
+def held_points(
+    report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None, *, over_folds: Literal["mean", "sum"] = "mean"
+) -> Held:
+    """Return every point that was planned, with the values it has (`over_folds`: see `draw_values`)."""
     wanted = report if plan is None else plan
     planned = wanted.groupby(GROUP)["draw"].nunique()
     shares = report.groupby(GROUP)["pool_share"].max()
     tested = judged_on(report)
     scored = {
         key: dict(zip(group["draw"].astype(int), group["value"].astype(float), strict=True))
-        for key, group in draw_values(report, metric, plan).groupby(GROUP)
+        for key, group in draw_values(report, metric, plan, over_folds=over_folds).groupby(GROUP)
     }
     return {
         key: Point(
@@ -188,7 +191,7 @@ def compared(mine: Point, theirs: Point, *, paired: bool = True, exact: bool = F
     """Return the difference of two points and why nothing may be claimed of it, if so.
 
     `paired`: both met the same draws and the same test part, and are compared draw by draw; else by Welch's t.
-    `exact`: the claim will rest on `p_signflip`, which needs no variance (counts of faults are often all equal).
+    `exact`: a claim can rest on `p_signflip`, which needs no variance (counts of faults are often all equal).
     """
     result = (compare if paired else compare_independent)(mine.by_draw, theirs.by_draw)
     reasons = [*_reasons(mine, theirs, result, paired=paired)]

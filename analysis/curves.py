@@ -90,6 +90,12 @@ def draw_values(
     return kept
 
 
+def with_caught(report: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with `caught`: events of their fold caught at the deployed threshold, to be added over folds."""
+    recall = report["event_recall"].astype(float) if "event_recall" in report else np.nan
+    return report.assign(caught=(recall * report["test_events"].astype(float)).round(9))  # k / n * n can miss k
+
+
 def judged_on(report: pd.DataFrame) -> dict[tuple[str, str, int], frozenset[tuple[float, ...]]]:
     """Return what each point was judged on: (fold, windows, events, prevalence) of every test part among its rows."""
     names = ["fold", *SUMMED, "prevalence"]

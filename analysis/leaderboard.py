@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.curves import GROUP, draw_values, levels, sign
+from analysis.curves import GROUP, draw_values, levels, sign, with_caught
 from analysis.intervals import clopper_pearson
 from analysis.load import Sweep
 from analysis.planned import Points, competes, points
@@ -76,9 +76,7 @@ def _keys(table: pd.DataFrame) -> list[tuple[str, str, int]]:
 
 def _caught(report: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     """Return events caught at the deployed threshold: added over folds, mean over the draws that have every fold."""
-    recall = report["event_recall"].astype(float) if "event_recall" in report else np.nan
-    counted = report.assign(caught=recall * report["test_events"].astype(float))
-    by_draw = draw_values(counted, "caught", plan, over_folds="sum")
+    by_draw = draw_values(with_caught(report), "caught", plan, over_folds="sum")
     return by_draw.groupby(GROUP, as_index=False).agg(caught=("value", "mean"))
 
 

@@ -47,7 +47,9 @@ COMPARED_CAPTION = (
 ALERTS = (
     "Faults caught and false alarms a day at the thresholds as deployed; alerts alarm as they did. Means over report "
     "draws, differences draw by draw (detector minus alerts) with 95 % intervals over draws. A detector beats the "
-    "alerts if it is no worse in both and significantly better in one: exact sign-flip test, Holm over {tests} tests. "
+    "alerts if it is no worse in both and significantly better in one: paired t, or the exact sign-flip test where the "
+    "difference is the same on every draw, with Holm over all {tests} planned rows with labels, for each of the two "
+    "questions. "
     "All of it holds for the faults of this test part."
 )
 SEPARATION = (
