@@ -244,21 +244,26 @@ def _renamed(rows: pd.DataFrame, names: Names) -> pd.DataFrame:
 
 
 def _one_origin(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Set aside what other code, data or weights made than the last row of the same cell and phase: no mean has both.
+    """Set aside what other code, data or weights made than most rows of the same cell and phase: no mean has both.
 
-    A forced resume leaves such rows behind. Their draws count as missing.
+    A forced resume leaves such rows behind. Where two origins made as many, the later one stays. Draws of the others
+    count as missing.
     """
     ok = rows.loc[(rows["status"] == "ok") & rows["fingerprint"].notna(), ["run", *CELL, "phase", "fingerprint"]]
-    latest = ok.groupby(["run", *CELL, "phase"])["fingerprint"].transform("last")
-    other = ok[ok["fingerprint"] != latest]
+    cell = ["run", *CELL, "phase"]
+    alike = ok.groupby([*cell, "fingerprint"])["phase"].transform("size")
+    fewest_first = ok.loc[alike.sort_values(kind="stable").index]
+    kept = fewest_first.groupby(cell)["fingerprint"].transform("last").reindex(ok.index)
+    other = ok[ok["fingerprint"] != kept]
     if other.empty:
         return rows
     cells = other[CELL[:3]].drop_duplicates().itertuples(index=False, name=None)
     names = listed([f"{detector} at {shots} shots on {source}" for source, detector, shots in cells])
     notes.append(
-        f"{len(other)} rows of {names} are set aside: other code, data or weights made the rest of their cell."
+        f"{len(other)} rows of {names} are set aside: other code, data or weights made as many or more rows "
+        "of their cell. A new run of the sweep file, into a folder of its own, computes whole cells."
     )
-    reason = "set aside: other code, data or weights made the rest of its cell"
+    reason = "set aside: other code, data or weights made as many or more rows of its cell"
     rows = rows.copy()
     rows.loc[other.index, ["status", "reason"]] = ["pruned", reason]
     return rows

@@ -125,15 +125,36 @@ def test_unlike_fingerprints_of_two_runs_are_refused_unless_told(tmp_path):
     assert any(note.startswith("Mixed input") for note in load_sweep(runs, mixed=True).notes)
 
 
-def test_rows_of_unlike_fingerprints_in_one_cell_are_not_pooled(tmp_path):
-    run = make_run(tmp_path / "run", tiny())
+def forced(folder, sweep, draws):
+    """A run in which other code made some draws of the random forest (a slice); and all rows of its report draws."""
+    run = make_run(folder, sweep)
     path = run / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     report = [row for row in rows if row["phase"] == "report" and row["detector"] == "random_forest"]
-    for row in report[:1]:
+    for row in report[draws]:
         row["fingerprint"] = "0ther"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    sweep = load_sweep([run])
+    return load_sweep([run]), report
+
+
+@pytest.mark.parametrize(
+    ("draws", "made_elsewhere", "left"),
+    [
+        (10, slice(9, 10), list(range(100, 109))),
+        (10, slice(0, 1), list(range(101, 110))),
+        (4, slice(2, 4), [102, 103]),
+    ],
+    ids=["one draw retried at the end", "one old draw", "as many of both: the later"],
+)
+def test_the_origin_that_made_most_draws_of_a_cell_stays(tmp_path, draws, made_elsewhere, left):
+    made = FakeSweep(searched=(), skill={"random_forest": {20: 1.0}}, draws=draws)
+    sweep, _ = forced(tmp_path / "run", made, made_elsewhere)
+    assert left == list(sweep.report["draw"])
+    assert any("A new run of the sweep file" in note for note in sweep.notes)
+
+
+def test_rows_of_unlike_fingerprints_in_one_cell_are_not_pooled(tmp_path):
+    sweep, report = forced(tmp_path / "run", tiny(), slice(0, 1))
     left = sweep.report[sweep.report["detector"] == "random_forest"]
     assert [row["draw"] for row in report[1:]] == list(left["draw"])
     (gap,) = sweep.gaps
