@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.by_fault import DrawScores
+from analysis.words import seconds as in_words
 from trainables.trial import WindowScores
 
 KEY = ["source", "detector", "shots"]
@@ -71,7 +72,7 @@ def delays(draws: Iterable[DrawScores]) -> tuple[pd.DataFrame, pd.DataFrame]:
     faults = round(len(seconds) / numbers)
     middle, middle_steps = _middle(seconds), _middle(steps)
     answer = (
-        f"{middle:.4g} s ({middle_steps:.0f} step{'' if middle_steps == 1 else 's'})"
+        f"{in_words(middle)} ({middle_steps:.0f} step{'' if middle_steps == 1 else 's'})"
         if np.isfinite(middle)
         else NOT_HALF
     )

@@ -80,6 +80,17 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.1f}"
 
 
+def seconds(value: float) -> str:
+    """Return a time in seconds for people: four digits, all whole ones of a long time.
+
+    Examples
+    --------
+    >>> seconds(12.5), seconds(10843.2)
+    ('12.5 s', '10,843 s')
+    """
+    return f"{value:,.0f} s" if value >= 1000 else f"{value:.4g} s"
+
+
 def band(low: float, high: float, *, signed: bool = False) -> str:
     """Return an interval, or a dash for none."""
     if absent(low) or absent(high):

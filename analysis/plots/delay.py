@@ -5,6 +5,7 @@ from matplotlib.figure import Figure as PaperFigure
 
 from analysis.plots import style
 from analysis.plots.page_figure import PageFigure
+from analysis.words import seconds
 
 _LASTING = "faults that last as long"
 _AXIS = "seconds since the fault's first scored window"
@@ -20,18 +21,20 @@ def page(curve: pd.DataFrame) -> PageFigure:
     figure = PageFigure()
     for name in style.ordered(curve["detector"]):
         mine, look = curve[curve["detector"] == name], style.look(name)
+        told = mine.assign(within=mine["seconds"].map(seconds))[["lasting", "faults", "draws", "within"]]
         figure.scatter(
             x=mine["seconds"], y=mine["caught"], mode="lines", name=style.safe(name),
             line={"color": look.colour, "width": look.width, "dash": look.dash, "shape": "hv"},
-            customdata=mine[["lasting", "faults", "draws"]].to_numpy(),
-            hovertemplate="<b>%{fullData.name}</b><br>%{y:.0%} of %{customdata[1]} faults caught within %{x:.4g} s"
-            "<br>%{customdata[0]:.0%} last as long; n = %{customdata[2]} draws<extra></extra>",
+            customdata=told.to_numpy(),
+            hovertemplate="<b>%{fullData.name}</b><br>%{y:.0%} of %{customdata[1]} faults caught within "
+            "%{customdata[3]}<br>%{customdata[0]:.0%} last as long; n = %{customdata[2]} draws<extra></extra>",
         )  # fmt: skip
     lasting = _lasting(curve)
     figure.scatter(
         x=lasting["seconds"], y=lasting["lasting"], mode="lines", name=_LASTING,
         line={"color": "#8d8d8d", "width": 1.5, "dash": "longdash", "shape": "vh"},
-        hovertemplate="%{y:.0%} of the faults last %{x:.4g} s<extra></extra>",
+        customdata=lasting["seconds"].map(seconds),
+        hovertemplate="%{y:.0%} of the faults last %{customdata}<extra></extra>",
     )  # fmt: skip
     figure.arrange(
         xaxis={"title": {"text": _AXIS}, "rangemode": "tozero"},

@@ -61,6 +61,15 @@ def test_the_answer_in_words_has_seconds_and_steps():
     assert ["10 s (1 step)", "20 s (2 steps)"] == [delays([draw(n)])[0]["answer"][0] for n in (1, 2)]
 
 
+def test_hours_are_whole_seconds_without_an_exponent_in_words_and_over_the_figure():
+    long = draw(1085, length=1086)
+    table, curve = delays([long])
+    assert "10,850 s (1085 steps)" == table["answer"][0]
+    page = delay.page(delay.data(curve))
+    assert "10,850 s" in page.json()
+    assert not any("%{x" in trace["hovertemplate"] for trace in page.data)
+
+
 def test_draws_and_folds_are_pooled_and_faults_counted_once_a_draw():
     draws = [draw(0, 1), draw(0, 1, fold=1), draw(5, 5, number=101), draw(5, None, number=101, fold=1)]
     table, curve = delays(draws)
