@@ -23,6 +23,8 @@ SHUFFLES = 19
 COLUMNS = ["source", "detector", "shots", "configurations", "parameter", "importance", "shuffled", "note"]
 TOO_FEW = f"too few configurations to rank (fewer than {LEAST_CONFIGURATIONS})"
 ALL_EQUAL = "all configurations score the same: nothing to rank"
+NONE_VARIES = "the configurations that ran on all draws do not differ in any parameter: nothing to rank"
+NONE_WHOLE = "every parameter is missing in some configuration: nothing to rank"
 
 
 def importances(tried: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -63,7 +65,7 @@ def _of_cell(mine: pd.DataFrame, metric: str) -> Iterator[dict[str, object]]:
     whole = mine[mine["draws"] == mine.groupby("fold")["draws"].transform("max")]
     names = [name for name in parameter_columns(whole) if whole[name].notna().all()]
     score = (whole["value"] - whole.groupby("fold")["value"].transform("mean")).to_numpy(dtype=float) * sign(metric)
-    why_not = TOO_FEW if len(whole) < LEAST_CONFIGURATIONS else ALL_EQUAL if np.ptp(score) == 0 or not names else ""
+    why_not = _why_not(whole, names, score)
     if why_not:
         yield {"configurations": len(whole), "parameter": "", "note": why_not}
         return
@@ -78,6 +80,17 @@ def _of_cell(mine: pd.DataFrame, metric: str) -> Iterator[dict[str, object]]:
             "importance": raw[name] / total if total > 0 else 0.0,
             "shuffled": sum(other[name] >= raw[name] for other in shuffled), "note": "",
         }  # fmt: skip
+
+
+def _why_not(whole: pd.DataFrame, names: list[str], score: np.ndarray) -> str:
+    """Return why parameters cannot be ranked; empty if they can."""
+    if len(whole) < LEAST_CONFIGURATIONS:
+        return TOO_FEW
+    if np.ptp(score) == 0:
+        return ALL_EQUAL
+    if not names:
+        return NONE_WHOLE if parameter_columns(whole) else NONE_VARIES
+    return ""
 
 
 class _Search:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.importance import ALL_EQUAL, LEAST_CONFIGURATIONS, TOO_FEW, importances
+from analysis.importance import ALL_EQUAL, LEAST_CONFIGURATIONS, NONE_VARIES, NONE_WHOLE, TOO_FEW, importances
 from analysis.landscape import candidates
 
 AP = "average_precision"
@@ -86,6 +86,20 @@ def test_a_parameter_that_some_configurations_lack_is_left_out():
     frame = tried(rate_matters)
     frame.loc[0, "param.rank"] = np.nan
     assert {"learning_rate", "context"} == set(importances(frame, AP)["parameter"])
+
+
+def test_parameters_that_are_all_missing_somewhere_are_not_called_equal_scores():
+    frame = tried(rate_matters)
+    for row, name in enumerate(("param.rank", "param.learning_rate", "param.context")):
+        frame.loc[row, name] = None
+    assert [NONE_WHOLE] == importances(frame, AP)["note"].tolist()
+
+
+def test_parameters_that_only_vary_among_configurations_raced_out_are_not_called_equal_scores():
+    frame = tried(rate_matters, draws=[3] * 40 + [1] * 20)
+    for name in ("param.rank", "param.learning_rate", "param.context"):
+        frame.loc[:39, name] = frame[name].iloc[0]
+    assert [NONE_VARIES] == importances(frame, AP)["note"].tolist()
 
 
 def test_the_level_of_a_fold_is_no_importance():
