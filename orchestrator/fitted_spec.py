@@ -14,7 +14,7 @@ from trainables.settings import DataSettings, MissingByColumn
 
 SCHEMA_FILE: Final = Path(__file__).resolve().parents[1] / "search_spaces" / "schema.json"
 WIDE = 128
-"""Columns above which the backbone sees the channels that move most only: its cost grows with their number."""
+"""Columns above which the backbone sees the channels that stray farthest only: its cost grows with their number."""
 KEPT = 64
 PATCH = 8
 """Steps of a patch: what MOMENT sees as one."""
@@ -131,7 +131,9 @@ def _few_shot(suggestion: Suggestion) -> Iterator[str]:
 
 
 def _detectors(columns: int, window: int, effort: Effort) -> Iterator[str]:
-    channels = f"    channels: {KEPT}          # of {columns}: those whose level moves most\n" if columns > WIDE else ""
+    channels = (
+        f"    channels: {KEPT}          # of {columns}: those whose level strays farthest\n" if columns > WIDE else ""
+    )
     yield "# What is under `space` is searched; {} takes the defaults."
     yield textwrap.dedent(
         """\

@@ -44,7 +44,8 @@ class MomentConfig(DetectorConfig):
     normalise
         `reference` keeps a sustained shift of level visible; `window` is MOMENT's own RevIN, which removes it.
     channels
-        `all`, or how many go through the backbone: those whose level moves most between reference windows.
+        `all`, or how many go through the backbone: those whose level strays farthest
+        now and then over the reference, against how far it moves all the time.
     precision
         Floating point of the backbone: fp32; bf16; or `auto`, bf16 where the processor or card computes in it.
     """

@@ -16,6 +16,9 @@ Normalise = Literal["reference", "window"]
 LIMIT = 8.0
 """Standardised features are cut here: no single one may outvote the rest."""
 
+TAILS, QUARTILES = (0.02, 0.98), (0.25, 0.75)
+"""Of the levels of reference windows: how far a channel strays, and how far it moves all the time."""
+
 EXTREMES = (1, 3, 10)
 """Channels whose mean is an extreme of a window: the largest, the three and the ten largest, and all."""
 
@@ -92,17 +95,19 @@ def worst_channels(errors: NDArray[np.floating], count: int) -> NDArray[np.float
 
 
 def _channels(reference: Windows, keep: int | Literal["all"]) -> tuple[NDArray[np.int64], str | None]:
-    """Choose the channels whose level moves most between windows, in units of their noise within windows.
+    """Choose the channels whose level strays farthest now and then: outer over middle range of windows' levels.
 
     Sustained shifts are what detectors look for, so a channel that has never shown one on the reference
-    (faults are in it, unlabelled) has the least to tell. Context features cover all channels in any case.
+    (faults are in it, unlabelled) has the least to tell. A channel that drifts or follows the load moves as far, but
+    all the time: its middle range is wide, too. Context features cover all channels in any case.
     Return the channels and their measures as text, the largest first.
     """
     if keep == "all" or keep >= reference.channels:
         return np.arange(reference.channels), None
     parts = window_features(reference).reshape(len(reference), -1, reference.channels)  # [R, features, C]
-    between, within = parts[:, 0].std(axis=0), parts[:, 2].mean(axis=0)
-    measure = between / np.maximum(within, 1e-9)
+    low, lower, upper, high = np.quantile(parts[:, 0], (TAILS[0], *QUARTILES, TAILS[1]), axis=0)
+    noise = parts[:, 2].mean(axis=0)  # within windows
+    measure = (high - low) / np.maximum(upper - lower + noise, 1e-9)
     order = np.argsort(-measure, kind="stable")[:keep]
     return np.sort(order), "; ".join(f"{reference.columns[channel]}={measure[channel]:.3g}" for channel in order)
 

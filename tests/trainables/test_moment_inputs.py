@@ -71,7 +71,8 @@ def test_a_value_that_is_no_number_is_refused_by_channel(detector: Any, settings
 def test_kept_channels_are_named_with_the_measure_they_were_chosen_by() -> None:
     reference = small_windows.reference(20, channels=4)
     table = reference.table.copy()
-    table[:, 2] += np.where(np.arange(len(table)) < 160, 0, 9)  # the one whose level moves between windows
+    table[:, 1] += np.linspace(0, 6, len(table))  # drifts all the time
+    table[:, 2] += np.where(np.arange(len(table)) < 256, 0, 9)  # strays in a fifth of the windows
     detector = MomentZeroShot(MomentZeroShotConfig(channels=2), TrialResources())
     detector.fit(small_windows.support(channels=4), replace(reference, table=table))
     kept = detector.facts.kept_channels
