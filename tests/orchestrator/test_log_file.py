@@ -10,7 +10,7 @@ def test_events_of_ours_and_warnings_of_others_are_kept(tmp_path):
     with log_file(tmp_path / "sweep.log"):
         logging.getLogger("orchestrator.driver").info("ours")
         logging.getLogger("fontTools.subset").info("noise")
-        logging.getLogger("ray").warning("theirs")
+        logging.getLogger("urllib3").warning("theirs")
     lines = (tmp_path / "sweep.log").read_text().splitlines()
     assert ["ours", "theirs"] == [line.rpartition(": ")[2] for line in lines]
 
