@@ -34,6 +34,7 @@ from orchestrator.spec import SweepSpec, load_spec
 from orchestrator.storage import SPEC, RunFolder
 from orchestrator.time_budget import fitted, seconds_of
 from trainables.data import LabelledSeries, load_source
+from trainables.data.big_tables import remove_abandoned
 from trainables.errors import TrainablesError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -103,6 +104,8 @@ def _run(
 ) -> int:
     on_gpu = {name: detector.gpu for name, detector in spec.detectors.items()}
     environment.check(environment.needed(on_gpu, backend=options.backend, tracking=spec.tracking.wandb.mode))
+    if not dry_run:
+        remove_abandoned()
     series = _load(spec)
     plan = make_plan(spec, series)
     machine = local_machine()

@@ -16,7 +16,7 @@ from trainables.data.readers.columns import MEANINGS
 from trainables.errors import DataError
 from trainables.settings import DataSettings
 
-TOKENS = (b"", b"NaN", b"inf", b"-1", b"1e400", b"null", b'"', b"9" * 20, b"[]", b"{}", b"\x00", b",,,,", b"\n")
+TOKENS = (b"", b"NaN", b"inf", b"-1", b"1e400", b"null", b'"', b"9" * 20, b"[]", b"{}", b"\x00", b",,,,", b"\n", b"\r")
 
 steady = settings(
     max_examples=40,
@@ -143,6 +143,28 @@ def cell_by_cell(path) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig", newline="") as file:
         head, *rows = csv.reader(file)
     return pd.DataFrame([row for row in rows if row], columns=[name.strip() for name in head], dtype="object")
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n"], ids=["CR", "CRLF"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_other_ends_of_lines_say_the_same(tmp_path, end, suffix):
+    plain = LAYOUTS["table"].write(tmp_path)
+    expected = load_source(DataSettings(source="table", path=plain))
+    content = plain.read_bytes().replace(b"\n", end)
+    other = tmp_path / f"other{suffix}"
+    other.write_bytes(gzip.compress(content) if suffix == ".csv.gz" else content)
+    found = load_source(DataSettings(source="table", path=other))
+    assert expected.values.tobytes() == found.values.tobytes()  # noqa: PD011  (an array)
+    assert expected.timestamps.tolist() == found.timestamps.tolist()
+
+
+def test_a_short_line_among_lone_cr_is_named(tmp_path):
+    lines = LAYOUTS["table"].write(tmp_path).read_bytes().splitlines()
+    lines[6] = lines[6].rpartition(b",")[0]
+    other = tmp_path / "other.csv"
+    other.write_bytes(b"\r".join(lines))
+    with pytest.raises(DataError, match=r"line 7 has .* is the file cut off"):
+        load_source(DataSettings(source="table", path=other))
 
 
 def test_two_hundred_damaged_csv_files_are_refused_or_read_right(tmp_path):

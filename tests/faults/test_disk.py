@@ -1,11 +1,18 @@
 """A disk that fills up or turns read-only in mid-sweep: one message, whole rows, and a resume that completes them."""
 
+import json
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.sweep_process import finished, rows_written, start, wait_for_rows
+from tests.fakes.sweep_process import ROOT, finished, rows_written, start, wait_for_rows
+from trainables.data.canonical import write_canonical
+from trainables.data.readers import READERS
+from trainables.settings import DataSettings
 
 ROOM = 100
 """MB: enough for everything."""
@@ -76,3 +83,40 @@ def test_a_run_folder_that_turns_read_only_is_one_message_and_the_resume_complet
     subprocess.run(["umount", run], check=True)
     small_slow.resume(run)
     small_slow.assert_as_if_nothing_happened(run)
+
+
+MAPPED = "from trainables.data import big_tables\nbig_tables.LARGE = 1024\nfrom orchestrator.sweep import app\napp()"
+"""A sweep that maps every table above a kilobyte."""
+
+
+def mapped(disk, *arguments) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", MAPPED, *arguments, "--backend", "inline", "--quiet"], cwd=ROOT,
+        env={**os.environ, "FEWSHOT_SCRATCH": str(disk)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert [] == list(disk.glob("*.table"))
+    return done.returncode, done.stdout, done.stderr
+
+
+def no_room(disk) -> str:
+    return rf"{disk}: a table of .* needs a file of \S+ MB there: No space left on device; .* in FEWSHOT_SCRATCH"
+
+
+def test_a_disk_too_full_for_a_mapped_table_is_one_message(small, disk, tmp_path):
+    table = tmp_path / "table.parquet"
+    write_canonical(READERS["simulated"], DataSettings(rows=2500), table)
+    mount("-o", "remount,size=24k", disk)
+    code, _, err = mapped(disk, small.file, "--data", table, "--output", tmp_path / "run")
+    assert 2 == code
+    assert re.fullmatch(no_room(disk), message(err))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_too_full_for_the_scaled_table_is_the_reason_of_every_draw(small, disk, tmp_path):
+    mount("-o", "remount,size=24k", disk)
+    code, _, err = mapped(disk, small.file, "--output", tmp_path / "run")  # what is simulated lies in memory
+    assert 1 == code
+    assert "" == err
+    reasons = [json.loads(line)["reason"] for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
+    assert reasons
+    assert all(re.search(no_room(disk), reason) for reason in reasons)

@@ -5,6 +5,7 @@ is not looked at takes no memory. Passes over all rows go in blocks and give the
 """
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -21,6 +22,7 @@ from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from trainables.data.series import LabelledSeries
+from trainables.errors import DataError
 
 LARGE: Final = 256 * 2**20
 """Bytes above which a table is mapped."""
@@ -50,12 +52,19 @@ class StoredSeries:
 
 
 def empty(rows: int, columns: int) -> Table:
-    """Return a table [T, C] to be written: in memory, or in a file that goes with the last array on it."""
+    """Return a table [T, C] to be written: in memory, or in a file that goes with the last array on it.
+
+    Raises
+    ------
+    DataError
+        No room for the file; nothing is left of it.
+    """
     if rows * columns * 4 <= LARGE:
         return np.empty((rows, columns), dtype=np.float32)
-    handle = _new_file()
-    os.ftruncate(handle.fileno(), rows * columns * 4)
-    table = _mapped(Path(str(handle.name)), (rows, columns), "r+")
+    with _one_message(rows, columns):
+        handle = _new_file()
+        _allocate(handle, rows * columns * 4)
+        table = _mapped(Path(str(handle.name)), (rows, columns), "r+")
     weakref.finalize(table._mmap, _remove, handle)  # type: ignore[attr-defined]  # noqa: SLF001
     return table
 
@@ -73,26 +82,19 @@ def shared(name: str, shape: tuple[int, int], write: Callable[[Table], None]) ->
         [T, C].
     write
         Fills a table; called by the first process that asks.
+
+    Raises
+    ------
+    DataError
+        No room for the file; nothing is left of it.
     """
     if shape[0] * shape[1] * 4 <= LARGE:
         table = np.empty(shape, dtype=np.float32)
         write(table)
         table.flags.writeable = False
         return table
-    path = _folder() / f"{name}{_SUFFIX}"
-    with (path.parent / ".writing").open("w") as writer:
-        fcntl.flock(writer, fcntl.LOCK_EX)  # one writes, the others wait for it
-        handle = _in_use(path)
-        done = path.with_suffix(".done")
-        if not done.exists():
-            os.ftruncate(handle.fileno(), shape[0] * shape[1] * 4)
-            table = _mapped(path, shape, "r+")
-            write(table)
-            released(table)
-            done.touch()
-    table = _mapped(path, shape, "r")
-    weakref.finalize(table._mmap, _remove, handle)  # type: ignore[attr-defined]  # noqa: SLF001
-    return table
+    with _one_message(*shape):
+        return _shared_file(name, shape, write)
 
 
 def stored(series: LabelledSeries) -> StoredSeries | None:
@@ -145,6 +147,31 @@ def released(table: NDArray[np.generic]) -> None:
         pages.madvise(mmap.MADV_DONTNEED)
 
 
+def remove_abandoned() -> None:
+    """Remove the files of processes that were killed: nobody holds their lock any more."""
+    for path in _place().glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(OSError), FileIO(path, "r+") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _unlink(path)
+
+
+def _shared_file(name: str, shape: tuple[int, int], write: Callable[[Table], None]) -> Table:
+    path = _folder() / f"{name}{_SUFFIX}"
+    with (path.parent / ".writing").open("w") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)  # one writes, the others wait for it
+        handle = _in_use(path)
+        done = path.with_suffix(".done")
+        if not done.exists():
+            _allocate(handle, shape[0] * shape[1] * 4)
+            table = _mapped(path, shape, "r+")
+            write(table)
+            released(table)
+            done.touch()
+    table = _mapped(path, shape, "r")
+    weakref.finalize(table._mmap, _remove, handle)  # type: ignore[attr-defined]  # noqa: SLF001
+    return table
+
+
 def _mapped(path: Path, shape: tuple[int, int], mode: str) -> Table:
     table: Table = np.memmap(path, dtype=np.float32, mode=mode, shape=shape)  # type: ignore[call-overload]
     return table
@@ -162,10 +189,39 @@ def _new_file() -> FileIO:
     return handle
 
 
+def _allocate(handle: FileIO, size: int) -> None:
+    """Give a file all of its space: where a disk fills up under a mapping, the kernel ends the process without a word.
+
+    Raises
+    ------
+    OSError
+        There is no room; the file is gone.
+    """
+    try:
+        os.posix_fallocate(handle.fileno(), 0, size)
+    except OSError as err:
+        if err.errno in {errno.EOPNOTSUPP, errno.EINVAL}:  # the file system cannot say beforehand
+            os.ftruncate(handle.fileno(), size)
+            return
+        _remove(handle)
+        raise
+
+
+@contextlib.contextmanager
+def _one_message(rows: int, columns: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise DataError(
+            f"{_place()}: a table of {rows:,} x {columns:,} needs a file of {rows * columns * 4 / 1e6:,.1f} MB there: "
+            f"{err.strerror}; make room, or name another folder in {FOLDER_VARIABLE}"
+        ) from err
+
+
 def _in_use(path: Path) -> FileIO:
     """Open a file, made if need be, under the lock that says that somebody uses it."""
     while True:
-        handle = FileIO(path, "a+")
+        handle = FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o600))
         fcntl.flock(handle, fcntl.LOCK_SH)
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
@@ -173,15 +229,16 @@ def _in_use(path: Path) -> FileIO:
         handle.close()  # its last user removed it just before
 
 
+def _place() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get(FOLDER_VARIABLE) or home / "fewshot-sweep" / "tables")
+
+
 def _folder() -> Path:
     """Return the folder of mapped tables, made if need be, without those of processes that are gone."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get(FOLDER_VARIABLE) or home / "fewshot-sweep" / "tables")
+    folder = _place()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in folder.glob(f"*{_SUFFIX}"):
-        with contextlib.suppress(OSError), FileIO(path, "r+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _unlink(path)
+    remove_abandoned()
     return folder
 
 

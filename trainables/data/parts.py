@@ -1,9 +1,9 @@
 """Parts: one source cut into support pool, unlabelled reference, validation and test windows."""
 
 import hashlib
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,10 +127,10 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
 
 
 def _name(series: LabelledSeries, scaler: Scaler) -> str:
-    """Return what names a scaled table: the file of the raw one and all that is done to it; nothing for a small one."""
+    """Return what names a scaled table: the raw one's file and all that is done to it; in memory it has none."""
     file = file_of(series.values)
     if file is None:
-        return f"own-{os.getpid()}-{id(scaler)}"
+        return f"own-{uuid4().hex}"
     state = hashlib.sha256(repr((str(file), scaler.columns, scaler.rules)).encode())
     for array in (scaler.kept, scaler.centre, scaler.spread, scaler.median):
         state.update(array.tobytes())

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator.plan import series_digest
+from orchestrator.sweep import app
 from trainables.data import big_tables, load_source, prepare, scaling
 from trainables.data.canonical import write_canonical
 from trainables.data.readers import READERS
@@ -14,6 +16,11 @@ from trainables.settings import DataSettings, FewShotSettings, SplitSettings, Th
 from trainables.trial import EvaluationSettings
 
 ROWS = 4000
+
+KILLED = (
+    "import os, signal\nfrom trainables.data import big_tables as b\nb.LARGE = 0\n"
+    "t = b.empty(100, 10); os.kill(os.getpid(), signal.SIGKILL)"
+)
 
 
 @pytest.fixture
@@ -90,15 +97,36 @@ def test_files_go_with_the_last_array_on_them(table, small):
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(small):
-    code = (
-        "import os, signal\nfrom trainables.data import big_tables as b\nb.LARGE = 0\n"
-        "t = b.empty(100, 10); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=False)
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
     assert 1 == len(tables(small))
     kept = big_tables.empty(1000, 10)
     assert 1 == len(tables(small))
     assert 10_000 == kept.size
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_sweep(small, tmp_path, monkeypatch):
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    monkeypatch.setattr(big_tables, "LARGE", 2**40)
+    (tmp_path / "header.csv").write_text("timestamp,a\n")  # refused when it is read
+    arguments = ["search_spaces/smoke.yaml", "--data", str(tmp_path / "header.csv"), "--output", str(tmp_path / "run")]
+    assert 2 == CliRunner().invoke(app, [*arguments, "--dry-run"]).exit_code
+    assert 1 == len(tables(small))
+    assert 2 == CliRunner().invoke(app, arguments).exit_code
+    assert [] == tables(small)
+
+
+def test_tables_that_follow_each_other_in_memory_are_never_taken_for_each_other(table, small, monkeypatch):
+    monkeypatch.setattr(big_tables, "LARGE", 2**40)
+    series = load_source(table)
+    monkeypatch.setattr(big_tables, "LARGE", 1024)
+    held = []
+    for normalise in ("zscore", "minmax") * 5:
+        asked = settings(table.model_copy(update={"normalise": normalise}))
+        parts = prepare(series, asked, 0)
+        expected = parts.scaler.apply(series.values, series.segment)
+        assert expected.tobytes() == parts.pool.table.tobytes()
+        held.append(parts.pool.table)  # its file stays, its scaler goes
+        del parts
 
 
 @pytest.mark.parametrize("name", ["a", "b"])

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+import string
 import warnings
 import zlib
 from collections.abc import Collection, Iterator
@@ -30,6 +31,7 @@ MISSING_TOKENS = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "na", "null", "NU
 
 _CHUNK_ROWS = 50_000
 _SAMPLE_LINES = 50
+_BYTES = "latin-1"
 
 
 def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
@@ -82,13 +84,18 @@ def first_lines(path: Path) -> list[str]:
 
 def _undecodable(path: Path) -> str:
     """Return the place of the first line that is not UTF-8."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                return f"line {number}"
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            line.encode(_BYTES).decode("utf-8")
+        except UnicodeDecodeError:
+            return f"line {number}"
     return "the end of the file"
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file, unpacked, one character a byte; as for pandas, a lone CR ends a line, too."""
+    with gzip.open(path, "rt", encoding=_BYTES) if path.suffix == ".gz" else path.open(encoding=_BYTES) as file:
+        yield from file
 
 
 def dialect(sample: list[str]) -> tuple[str, str]:
@@ -173,21 +180,18 @@ def check_widths(path: Path, separator: str, width: int, *, most: int | None = N
     DataError
         Names the first such line.
     """
-    sign = separator.encode()
-    opened = path.open("rb")
-    with opened, gzip.GzipFile(fileobj=opened) if path.suffix == ".gz" else opened as lines:
-        quoted, number = False, 0
-        for number, line in enumerate(lines, start=1):
-            within = quoted
-            if b'"' in line:
-                quoted ^= line.count(b'"') % 2 == 1  # a quoted value may go on in the next line
-                line = re.sub(rb'"[^"]*"', b"", line)  # noqa: PLW2901
-            found = line.count(sign) + 1
-            if within or quoted or not line.strip():
-                continue
-            if found < width or (most is not None and found > most):
-                hint = "; is the file cut off?" if found < width else ""
-                raise DataError(f"{path}: line {number} has {found} values, the header {width}{hint}")
+    quoted, number = False, 0
+    for number, line in enumerate(_lines(path), start=1):
+        within = quoted
+        if '"' in line:
+            quoted ^= line.count('"') % 2 == 1  # a quoted value may go on in the next line
+            line = re.sub(r'"[^"]*"', "", line)  # noqa: PLW2901
+        found = line.count(separator) + 1
+        if within or quoted or not line.strip(string.whitespace):
+            continue
+        if found < width or (most is not None and found > most):
+            hint = "; is the file cut off?" if found < width else ""
+            raise DataError(f"{path}: line {number} has {found} values, the header {width}{hint}")
     return number
 
 
