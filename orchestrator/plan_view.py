@@ -59,7 +59,7 @@ def plan_lines(
         lines.append(_source_line(series[source.source_name]))
         lines += [f"  {note}" for note in series[source.source_name].notes]
         lines += _hold_out_lines(series[source.source_name], plan.settings[source.source_name])
-    lines += external_lines(spec, series, plan.external)
+    lines += external_lines(plan, series)
     lines += [
         f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
         _slot_line(machine, slots, plan),

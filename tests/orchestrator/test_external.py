@@ -8,6 +8,8 @@ from orchestrator.plan_view import plan_lines
 from orchestrator.resources import Machine, plan_slots
 from tests.fakes.sweeps import plan_of, rows_of, run_sweep
 from trainables.data import load_source
+from trainables.data.parts import cut_windows
+from trainables.data.splits import TEST
 from trainables.errors import DetectorError
 from trainables.external import External, ExternalConfig
 from trainables.protocol import TrialResources
@@ -109,7 +111,7 @@ def test_what_is_wrong_in_the_sweep_file_is_said_with_its_place(planned, tmp_pat
 
 
 def test_the_plan_says_what_the_file_holds_and_which_alarms_may_fall_between_windows(planned):
-    plan, series = planned(overrides=["detectors.external.tolerance_s=0"])
+    plan, series = planned(overrides=["detectors.external.tolerance_s=360"])
     lines = plan_lines(plan, series, MACHINE, plan_slots(MACHINE, plan.spec.resources))
     count = len(SERIES.events)
     assert any(line.startswith(f"external: {count} alarms of alerts.csv, 20") for line in lines)
@@ -118,6 +120,27 @@ def test_the_plan_says_what_the_file_holds_and_which_alarms_may_fall_between_win
     plan, series = planned(f"start,end\n{first}Z,{first}Z\n", overrides=["detectors.external.tolerance_s=0"])
     lines = plan_lines(plan, series, MACHINE, plan_slots(MACHINE, plan.spec.resources))
     assert any("1 alarms are shorter than the" in line for line in lines)
+
+
+def test_the_tolerance_that_counts_every_alarm_knows_the_cap_on_scored_windows(planned):
+    first = SERIES.timestamps[40]
+    overrides = ["detectors.external.tolerance_s=0", "data.max_score_windows.test=20"]
+    plan, series = planned(f"start,end\n{first}Z,{first}Z\n", overrides=overrides)
+    (settings,), (telemetry,) = plan.settings.values(), series.values()
+    cut = cut_windows(telemetry, settings, 0)
+    places = zip(cut.test[:-1], cut.test[1:], strict=True)
+    gap = max(
+        last - first
+        for first, last in places
+        if {TEST} == {*cut.territory[first : last + 1]} and telemetry.segment[first] == telemetry.segment[last]
+    )
+    seconds = f"{gap * telemetry.step_s:g}"
+    assert gap > settings.data.score_stride
+    assert 20 == len(cut.test)
+    lines = plan_lines(plan, series, MACHINE, plan_slots(MACHINE, plan.spec.resources))
+    (line,) = [line for line in lines if "may fall between" in line]
+    assert f"shorter than the {seconds} s" in line
+    assert line.endswith(f"tolerance_s: {seconds} counts every one")
 
 
 def test_without_a_sweep_there_is_nothing_to_read():
