@@ -17,7 +17,7 @@ from analysis.landscape import NOT_FOR_CLAIMS, parameter_columns, thinned
 from analysis.plots import cost, parallel, search, style
 from analysis.sections import part_of_name, sources
 from analysis.spending import cost_in_words
-from analysis.tables import flatten
+from analysis.tables import flatten, spent
 from analysis.views import FigureView, Section
 from analysis.words import metric_meaning, metric_title, shorten
 
@@ -86,12 +86,13 @@ def costs(found: Findings, folder: Path) -> Iterator[Section]:
                "threshold_seconds": "threshold (s)", "score_seconds": "score (s)",
                "cache_saved_seconds": "spared by the cache (s)",
                "total_hours": "all draws (h)", "hours_without_cache": "without the cache (h)",
-               "gpu_hours": "GPU hours", "money": "money", "peak_host_mb": "peak memory (MB)",
+               "gpu_hours": "GPU hours", "money": "money",
+               "untimed": "rows without seconds", "peak_host_mb": "peak memory (MB)",
                "peak_device_mb": "peak device memory (MB)", "trainable_parameters": "trainable parameters"}  # fmt: skip
     table = found.costs.dropna(axis="columns", how="all")
     yield Section(
         "cost", "Cost", "What a score costs",
-        [prose.COST, cost_in_words(found.costs)],
+        [prose.COST, cost_in_words(spent(found.sweep))],
         [draft.view(folder, "Metric against seconds a draw", "Numbers beside the points are shots.")]
         if draft.pages else [],
         [], [tables.plain(table, "Cost of every cell", columns, ("source", "detector"))],

@@ -119,10 +119,11 @@ SEARCH_CAPTION = (
 )
 
 COST = (
-    "Seconds are medians over report draws; hours add up all draws, selection included. 'Without the cache' counts "
-    "what cached results took when they were computed: what the cell costs whoever comes first. GPU hours are those "
-    "that draws held a card, or their share of it (a whole one where trials_per_gpu is auto); time that a card stood "
-    "idle is not in the rows. Peak memory is that of the worker process."
+    "Seconds are medians over report draws; hours add up fit, threshold and score of all draws that ended, selection "
+    "included. 'Without the cache' counts what cached results took when they were computed: what the cell costs "
+    "whoever comes first. GPU hours are the same seconds times the share of a card that a draw had: a lower bound, "
+    "unless trials_per_gpu is auto, where each draw counts as holding a whole card. What failed draws and "
+    "draws out of time took, and time that a card was held between, is not in the rows. Peak memory is that of the worker process."
 )
 
 GAPS = (

@@ -10,7 +10,7 @@ from analysis.words import records as as_records
 SECONDS = ("fit_seconds", "threshold_seconds", "score_seconds", "cache_saved_seconds")
 """Of a draw; the last is what results from a cache took when they were computed: cheap only for who comes second."""
 
-SPENT = ["total_hours", "hours_without_cache", "gpu_hours", "money"]
+SPENT = ["total_hours", "hours_without_cache", "gpu_hours", "money", "untimed"]
 """Sums over all rows of a cell, selection included; see `spent`."""
 
 FAILURE = ["phase", "source", "detector", "shots", "status", "reason"]
@@ -47,29 +47,35 @@ def costs(sweep: Sweep, levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def spent(sweep: Sweep) -> pd.DataFrame:
-    """Return what every row cost, selection and failures included, as far as rows say.
+    """Return what every row cost, selection included, as far as rows say: a lower bound.
+
+    Only fit, threshold and score of draws that ended are timed. What a draw took that failed or ran out of time is
+    not in its row, nor is time between draws.
 
     Returns
     -------
     pandas.DataFrame
         `source`, `detector`, `shots` and `SPENT`, a row for each row of the sweep: `total_hours` as computed;
         `hours_without_cache`, with what results from a cache took when they were computed; `gpu_hours`, the share of
-        a card, `resources.trials_per_gpu` to a card (one where it is `auto`: an upper bound), 0 on a CPU, NaN where
-        the row does not name its device; `money`, NaN where `resources.price_per_gpu_hour` is not given.
+        a card, `resources.trials_per_gpu` to a card (one where it is `auto`), 0 on a CPU, NaN where the row has no
+        seconds or does not name its device; `money`, NaN where `resources.price_per_gpu_hour` is not given;
+        `untimed`, 1 for a row without seconds.
     """
     rows = sweep.rows
     seconds = rows[[*SECONDS]].apply(pd.to_numeric)  # text-like where no row has one
     hours = seconds[[*SECONDS[:-1]]].sum(axis=1) / 3600
+    untimed = seconds[[*SECONDS[:-1]]].isna().all(axis=1)
     resources = [_resources(spec) for spec in sweep.specs]
     shared = rows["run"].map(dict(enumerate(_number(r.get("trials_per_gpu"), 1.0) for r in resources)))
     price = rows["run"].map(dict(enumerate(_number(r.get("price_per_gpu_hour"), float("nan")) for r in resources)))
     on_card = rows["device"].map(lambda device: float("nan") if pd.isna(device) else float(device == "cuda"))
-    gpu_hours = hours * on_card.astype(float) / shared
+    gpu_hours = (hours * on_card.astype(float) / shared).mask(untimed)
     return rows[["source", "detector", "shots"]].assign(
         total_hours=hours,
         hours_without_cache=hours + seconds[SECONDS[-1]].fillna(0) / 3600,
         gpu_hours=gpu_hours,
         money=gpu_hours * price,
+        untimed=untimed.astype(float),
     )
 
 

@@ -43,7 +43,7 @@ def test_gpu_hours_are_the_share_of_a_card_and_money_is_its_price(tmp_path):
     assert (1.0, 3.0) == pytest.approx((found["gpu_hours"], found["money"]))
 
 
-def test_where_trials_share_a_card_automatically_gpu_hours_are_an_upper_bound(tmp_path):
+def test_where_trials_share_a_card_automatically_each_counts_as_holding_a_whole_one(tmp_path):
     found = cost_of(sweep_of(tmp_path, device="cuda", resources={"trials_per_gpu": "auto"}), "pca")
     assert 2.0 == pytest.approx(found["gpu_hours"])
     assert pd.isna(found["money"])
@@ -52,13 +52,13 @@ def test_where_trials_share_a_card_automatically_gpu_hours_are_an_upper_bound(tm
 def test_draws_on_a_cpu_cost_no_gpu_hours(tmp_path):
     sweep = sweep_of(tmp_path, device="cpu", resources={"price_per_gpu_hour": 3.0})
     assert (0.0, 0.0) == tuple(cost_of(sweep, "pca")[["gpu_hours", "money"]])
-    assert "GPU hours: none, no draw ran on a GPU." in cost_in_words(costs(sweep, levels(sweep.report, AP)))
+    assert "GPU hours: none, no draw ran on a GPU." in cost_in_words(spent(sweep))
 
 
 def test_rows_that_do_not_name_their_device_have_no_gpu_hours_rather_than_none(tmp_path):
     sweep = sweep_of(tmp_path)
     assert pd.isna(cost_of(sweep, "pca")["gpu_hours"])
-    assert "not known" in cost_in_words(costs(sweep, levels(sweep.report, AP)))
+    assert "not known" in cost_in_words(spent(sweep))
 
 
 def test_each_run_has_its_own_price(tmp_path):
@@ -73,7 +73,27 @@ def test_each_run_has_its_own_price(tmp_path):
 def test_a_sentence_adds_up_what_the_table_says(tmp_path):
     sweep = sweep_of(tmp_path, device="cuda", cache_saved_seconds=1800.0, resources={"price_per_gpu_hour": 2.0})
     table = costs(sweep, levels(sweep.report, AP))
-    assert (7.0, 14.0, 7.0, 14.0) == pytest.approx(tuple(table[SPENT].sum()))
-    assert cost_in_words(table).startswith(
-        "All draws took 7.00 h; without the cache 14.0 h. GPU hours: 7.00, which cost"
+    assert (7.0, 14.0, 7.0, 14.0, 0.0) == pytest.approx(tuple(table[SPENT].sum()))
+    assert cost_in_words(spent(sweep)).startswith(
+        "All draws took 7.00 h; without the cache 14.0 h. GPU hours: 7.00 in fit, threshold and score, which cost"
     )
+
+
+def test_draws_without_seconds_are_counted_and_not_taken_for_free(tmp_path):
+    """A row of a draw that ran out of time has no seconds and no device; one cell has no other rows."""
+    sweep = sweep_of(tmp_path, device="cuda")
+    rows = sweep.rows.copy()
+    lost = rows.index[(rows["detector"] == "pca") | ((rows["phase"] == "report") & (rows["draw"] == 100))]
+    rows.loc[lost, "status"] = "timeout"
+    rows.loc[lost, [*HALF_HOUR, "device"]] = None
+    found = replace(sweep, rows=rows)
+    assert 5 == len(lost)
+    assert 1.0 == cost_of(found, "moment_lora")["untimed"]
+    assert "5 rows without seconds (failed, out of time or left out) are not counted." in cost_in_words(spent(found))
+    assert "9 draws that ended took 4.50 h" in cost_in_words(spent(found))
+    assert "GPU hours: 4.50 in fit, threshold and score; no price is given." in cost_in_words(spent(found))
+
+
+def test_where_no_row_has_seconds_gpu_hours_are_not_known(tmp_path):
+    sweep = sweep_of(tmp_path, device="cuda", **dict.fromkeys(HALF_HOUR))
+    assert "GPU hours: not known, no row has seconds." in cost_in_words(spent(sweep))
