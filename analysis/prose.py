@@ -123,7 +123,8 @@ COST = (
     "included. 'Without the cache' counts what cached results took when they were computed: what the cell costs "
     "whoever comes first. GPU hours are the same seconds times the share of a card that a draw had: a lower bound, "
     "unless trials_per_gpu is auto, where each draw counts as holding a whole card. What failed draws and "
-    "draws out of time took, and time that a card was held between, is not in the rows. Peak memory is that of the worker process."
+    "draws out of time took, and time that a card was held between, is not in the rows. Peak memory is that "
+    "of the worker process."
 )
 
 GAPS = (
