@@ -12,7 +12,7 @@ from orchestrator.errors import PlanError
 from orchestrator.interrupts import Interrupts
 from orchestrator.places import Node, Places
 from orchestrator.plan import SweepPlan
-from orchestrator.resources import Gpu, Machine, Slots, local_cards, plan_slots
+from orchestrator.resources import Gpu, Machine, Slots, card_variables, local_cards, plan_slots
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,10 @@ class ClusterNodes:
         return free_resources()
 
     def _usable(self, node: RayNode) -> Iterator[Node]:
-        """Yield the node with its slots; nothing if it has too few CPUs."""
+        """Yield the node with its slots; nothing if it has too few CPUs.
+
+        Ray chooses among all cards of a node: one of which only some fit gets no trial on a GPU.
+        """
         cards = self._cards.get(_id(node), ()) if self._wants else ()
         address = str(node["NodeManagerAddress"])
         cpus = int(_amount(node, "CPU"))
@@ -161,8 +164,9 @@ class ClusterNodes:
             if cpus < self._resources.threads:
                 return
             slots = plan_slots(Machine(cpus), self._resources)
-        for note in slots.notes:
-            self._problems[_id(node)] = f"{address}: {note}"
+        if slots.notes:
+            self._problems[_id(node)] = f"{address}: {'; '.join(slots.notes)}{_remedy(slots)}"
+            slots = plan_slots(Machine(cpus), self._resources)
         yield Node(f"{address} ({_id(node)[:6]})", slots, {f"node:{address}": PIN})
 
     def _take_answers(self) -> None:
@@ -180,7 +184,7 @@ class ClusterNodes:
                 logger.warning("%s does not say what its cards hold: %s", node["NodeManagerAddress"], err)
                 cards = ()
             count = int(_amount(node, "GPU"))
-            self._cards[name] = cards[:count] or (self._unknown_card,) * count
+            self._cards[name] = cards if len(cards) == count else (self._unknown_card,) * count
             del self._asked[name]
 
     @property
@@ -198,7 +202,7 @@ def free_resources() -> str:
 
 
 def ask_cards(node: str) -> ray.ObjectRef:
-    """Ask a node for its cards."""
+    """Ask a node for the cards that its Ray sees; Ray leaves CUDA_VISIBLE_DEVICES alone where no GPU is asked for."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
 
     where = NodeAffinitySchedulingStrategy(node, soft=False)
@@ -218,6 +222,16 @@ def _id(node: RayNode) -> str:
 def _amount(node: RayNode, resource: str) -> float:
     resources = node["Resources"]
     return float(resources.get(resource, 0)) if isinstance(resources, Mapping) else 0.0
+
+
+def _remedy(slots: Slots) -> str:
+    """Say how the cards that fit can be used."""
+    cards = card_variables(slots)
+    return "".join(
+        f"; Ray chooses among all cards of a node, so its others get none either: start Ray there with {name}={ids}"
+        for name, ids in cards.items()
+        if ids.strip(",")
+    )
 
 
 def _spoken(slots: Slots) -> str:

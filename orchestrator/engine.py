@@ -93,7 +93,7 @@ def run(
                     folder.write_manifest(manifest(plan, origin, machine, weights, earlier))
                 audience.on_start(plan, folder.records)
                 try:
-                    _work(driver, folder, _workplace(plan, series, machine, weights), interrupts, options)
+                    _work(driver, folder, _workplace(driver, series, machine, weights, options), interrupts, options)
                 except BaseException as err:
                     broken = Outcome(driver.statuses, driver.missing, driver.failures, interrupts.exit_code)
                     audience.on_finish(replace(_summary(run_dir, broken, started, None), interrupted=True))
@@ -215,14 +215,21 @@ def _facts(plan: SweepPlan, series: Mapping[str, LabelledSeries], origin: Proven
 
 
 def _workplace(
-    plan: SweepPlan, series: Mapping[str, LabelledSeries], machine: Machine, weights: Mapping[str, ResolvedWeights]
+    driver: Driver,
+    series: Mapping[str, LabelledSeries],
+    machine: Machine,
+    weights: Mapping[str, ResolvedWeights],
+    options: RunOptions,
 ) -> Workplace:
+    plan, left = driver.plan, driver.left
     resources = plan.spec.resources
+    here = options.backend == "inline" or options.address is None
+    needs_gpu = here and not driver.is_over and any(cell.gpu for cell in plan.cells if cell.name in left)
     return Workplace(
         settings=plan.settings,
         series=series,
         machine=machine,
-        slots=plan_slots(machine, resources),
+        slots=plan_slots(machine, resources, needs_gpu=needs_gpu),
         draw_timeout_s=resources.draw_timeout_s,
         gpu_memory_gb=resources.gpu_memory_gb,
         host_memory_gb=resources.host_memory_gb,

@@ -67,8 +67,12 @@ def plan_memory(plan: SweepPlan, series: Mapping[str, LabelledSeries], *, on_gpu
     return tuple(found)
 
 
-def memory_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots) -> list[str]:
+def memory_lines(
+    plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots, *, binding: bool = True
+) -> list[str]:
     """Return one line for cells that take the same; without a GPU here also what they would take on one.
+
+    What does not fit where trials would run is refused, or only said where it is not `binding`.
 
     Raises
     ------
@@ -76,7 +80,12 @@ def memory_lines(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: S
         As `plan_memory`, for where trials would run.
     """
     resources = plan.spec.resources
-    here = plan_memory(plan, series, on_gpu=slots.gpu > 0)
+    try:
+        here = plan_memory(plan, series, on_gpu=slots.gpu > 0)
+    except PlanError as err:
+        if binding:
+            raise
+        return [f"memory: does not fit here: {problem}" for problem in str(err).splitlines()]
     if slots.gpu:
         return _lines(here, f"on a GPU of {resources.gpu_memory_gb:g} GB")
     lines = _lines(here, f"on the CPU, {resources.host_memory_gb:g} GB a trial")

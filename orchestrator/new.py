@@ -162,7 +162,7 @@ def _planned(text: str, suggestion: Suggestion, inspection: Inspection, target: 
     spec = spec_from_text(text, target)
     series = {source.source_name: suggestion.kept(inspection.series) for source in spec.sources}
     plan = make_plan(spec, series)
-    return plan, estimate(plan, series, plan_slots(local_machine(), spec.resources))
+    return plan, estimate(plan, series, plan_slots(local_machine(), spec.resources, needs_gpu=False))
 
 
 def _default(name: str) -> Path:

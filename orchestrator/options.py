@@ -1,5 +1,6 @@
 """How a sweep is to run: what the command line says and the sweep file does not."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,3 +38,14 @@ class RunOptions:
     retry_failed: bool = False
     extend: int = 0
     force: bool = False
+
+    @property
+    def cluster(self) -> str | None:
+        """The cluster that `--address` or `RAY_ADDRESS` (set within a Ray job) names; None: this machine is used."""
+        return named_cluster(self.address) if self.backend == "ray" else None
+
+
+def named_cluster(given: str | None) -> str | None:
+    """Return the address that is given, else `RAY_ADDRESS`; None if there is none, or it says `local`."""
+    address = given or os.environ.get("RAY_ADDRESS") or None
+    return None if address == "local" else address

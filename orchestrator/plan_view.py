@@ -28,9 +28,11 @@ def print_plan(
     slots: Slots,
     console: Console,
     costs: Costs | None = None,
+    *,
+    binding: bool = True,
 ) -> None:
     """Print the plan of a sweep; see `plan_lines` for what it refuses."""
-    lines = plan_lines(plan, series, machine, slots, costs)
+    lines = plan_lines(plan, series, machine, slots, costs, binding=binding)
     console.print(_cells(plan))
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
@@ -42,8 +44,12 @@ def plan_lines(
     machine: Machine,
     slots: Slots,
     costs: Costs | None = None,
+    *,
+    binding: bool = True,
 ) -> list[str]:
     """Return everything beside the table of cells, one statement a line; `costs` as the probe measured them.
+
+    `binding` as in `memory_lines`.
 
     Raises
     ------
@@ -64,7 +70,7 @@ def plan_lines(
         f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
         _slot_line(machine, slots, plan),
         *(f"GPU without trials: {note}" for note in slots.notes),
-        *memory_lines(plan, series, slots),
+        *memory_lines(plan, series, slots, binding=binding),
         *weights_lines(plan),
         f"disk: about {cost.disk_bytes / 1e6:.0f} MB",
         *_time_lines(cost, spec.resources.price_per_gpu_hour),

@@ -5,21 +5,28 @@ each other (memory bandwidth, a shared card) is in the numbers.
 """
 
 import multiprocessing
+import os
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from orchestrator.errors import PlanError
 from orchestrator.estimate import FITS, SPENT, CellCost, Costs, windows_of
+from orchestrator.interrupts import SIGNALS, ends_in_order
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.resources import Slots, card_variables
 from orchestrator.variables import environment, thread_variables
 from orchestrator.weights import resolve_weights, worker_folders
+from trainables.data.big_tables import StoredSeries, stored
 from trainables.data.series import LabelledSeries
 from trainables.metrics import METRICS
 from trainables.probe import Measured, ProbeRequest, measure
@@ -61,7 +68,7 @@ def probe(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots) -
     )
     on_card = replace(on_cpu, device="cuda", host_memory_gb=None, gpu_memory_gb=resources.gpu_memory_gb)
     jobs = _jobs(plan, slots)
-    with TemporaryDirectory(prefix="sweep-probe-") as cache:
+    with ends_in_order(), TemporaryDirectory(prefix="sweep-probe-") as cache:
         variables = {**thread_variables(slots.threads), **card_variables(slots), "FEWSHOT_CACHE": cache}
         with environment(variables):
             found: dict[str, Measured] = {}
@@ -108,21 +115,36 @@ def _measured(
         return {}
     context = multiprocessing.get_context("spawn")
     found: dict[str, Measured] = {}
+    handed = {name: stored(one) or one for name, one in series.items()}  # a mapped table is opened, not copied
     with ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=_keep, initargs=(plan.settings, series, resources)
+        min(workers, len(jobs)), context, initializer=_keep, initargs=(plan.settings, handed, resources)
     ) as pool:
-        waiting: list[tuple[Job, Future[list[Measured]]]] = [
-            (job, pool.submit(_measure, job.cells[0].source, [_request(cell) for cell in job.cells])) for job in jobs
-        ]
+        waiting: list[tuple[Job, Future[list[Measured]]]] = []
         try:
+            with _undisturbed_start():
+                for job in jobs:
+                    requests = [_request(cell) for cell in job.cells]
+                    waiting.append((job, pool.submit(_measure, job.cells[0].source, requests)))
             for job, future in waiting:
                 found |= dict(zip([cell.name for cell in job.cells], future.result(), strict=True))
         except BrokenProcessPool as err:
             raise PlanError(f"--probe: its process died while it measured {job.cells[0].detector}") from err
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # those of the pool: a probe starts no others
+                process.kill()
             raise
     return found
+
+
+@contextmanager
+def _undisturbed_start() -> Iterator[None]:
+    """Put signals off while processes start; these inherit that, and never hear a Ctrl-C: this process ends them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 _kept: list[tuple[Mapping[str, EvaluationSettings], Mapping[str, LabelledSeries], TrialResources]] = []
@@ -130,9 +152,22 @@ _kept: list[tuple[Mapping[str, EvaluationSettings], Mapping[str, LabelledSeries]
 
 
 def _keep(
-    settings: Mapping[str, EvaluationSettings], series: Mapping[str, LabelledSeries], resources: TrialResources
+    settings: Mapping[str, EvaluationSettings],
+    series: Mapping[str, LabelledSeries | StoredSeries],
+    resources: TrialResources,
 ) -> None:
-    _kept.append((settings, series, resources))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    opened = {name: one.open() if isinstance(one, StoredSeries) else one for name, one in series.items()}
+    _kept.append((settings, opened, resources))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, whatever became of it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _measure(source: str, requests: list[ProbeRequest]) -> list[Measured]:

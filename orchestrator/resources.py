@@ -8,6 +8,7 @@ Sizes are in GB of 1,024 MiB, as `nvidia-smi` and card names count.
 import math
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import PlanError
@@ -122,24 +123,42 @@ def gpu_fraction(trials: int) -> float:
     return math.floor(10_000 / trials) / 10_000 if trials else 0.0
 
 
-def plan_slots(machine: Machine, resources: ResourceSettings) -> Slots:
+def plan_slots(machine: Machine, resources: ResourceSettings, *, needs_gpu: bool = True) -> Slots:
     """Return the slots of a machine; all cards share trials alike, as the fullest of them can.
+
+    Parameters
+    ----------
+    machine, resources
+        What is there, and what a trial may use of it.
+    needs_gpu
+        Trials will run here that ask for a GPU: cards that cannot hold one are refused. Otherwise no GPU is used
+        then, and a note says why.
 
     Raises
     ------
     PlanError
-        More threads than CPUs, cards that are all smaller than the cap or full, or trials that do not fit.
+        More threads than CPUs; with `needs_gpu` cards that are all smaller than the cap or full, or trials that do
+        not fit.
     """
     concurrent = machine.cpus // resources.threads
     if concurrent < 1:
         raise PlanError(
             f"resources.threads: a trial of {resources.threads} threads needs more than {machine.cpus} CPUs"
         )
+    try:
+        return _slots_on(machine.gpus, concurrent, resources)
+    except PlanError as err:
+        if needs_gpu:
+            raise
+        return Slots(concurrent, 0, 0, 0.0, resources.threads, notes=(str(err),))
+
+
+def _slots_on(gpus: Sequence[Gpu], concurrent: int, resources: ResourceSettings) -> Slots:
     cap = resources.gpu_memory_gb
-    shares = [trials_per_gpu(gpu, cap, resources.trials_per_gpu) for gpu in machine.gpus]
-    notes = tuple(gpu_note(gpu, cap) for gpu, share in zip(machine.gpus, shares, strict=True) if not share)
-    fitting = [gpu for gpu, share in zip(machine.gpus, shares, strict=True) if share]
-    if machine.gpus and not fitting:
+    shares = [trials_per_gpu(gpu, cap, resources.trials_per_gpu) for gpu in gpus]
+    notes = tuple(gpu_note(gpu, cap) for gpu, share in zip(gpus, shares, strict=True) if not share)
+    fitting = [gpu for gpu, share in zip(gpus, shares, strict=True) if share]
+    if gpus and not fitting:
         raise PlanError(
             f"resources.gpu_memory_gb: no GPU here holds a trial of {cap:g} GB: {'; '.join(notes)}. "
             "Lower it, or hide the GPUs with CUDA_VISIBLE_DEVICES="
@@ -166,11 +185,12 @@ def card_variables(slots: Slots) -> dict[str, str]:
 def local_machine() -> Machine:
     """Return CPUs that this process may use and GPUs that `nvidia-smi` lists; touches no GPU, imports no torch."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS has none
-    return Machine(cpus, local_cards(os.environ.get("CUDA_VISIBLE_DEVICES")))
+    return Machine(cpus, local_cards())
 
 
-def local_cards(visible: str | None = None) -> tuple[Gpu, ...]:
-    """Return the GPUs that `nvidia-smi` lists, of those that `visible` leaves (as CUDA_VISIBLE_DEVICES)."""
+def local_cards() -> tuple[Gpu, ...]:
+    """Return the GPUs that `nvidia-smi` lists, of those that this process sees (CUDA_VISIBLE_DEVICES)."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in {"", "-1"}:
         return ()
     command = ["nvidia-smi", "--query-gpu=index,uuid,name,memory.total,memory.free", "--format=csv,noheader,nounits"]

@@ -109,14 +109,21 @@ def _run(
     series = _load(spec)
     plan = make_plan(spec, series)
     machine = local_machine()
-    slots = plan_slots(machine, spec.resources)
-    plan_memory(plan, series, on_gpu=slots.gpu > 0)  # refuses what cannot fit, also when no plan is printed
+    starts_here = not (dry_run or options.resume or options.cluster)  # the engine knows what a resume still runs
+    slots = plan_slots(machine, spec.resources, needs_gpu=starts_here and any(cell.gpu for cell in plan.cells))
+    cards_held = bool(machine.gpus) and not slots.gpu
+    binding = not (options.cluster or cards_held)  # elsewhere or later there may be a card
+    if binding:
+        plan_memory(plan, series, on_gpu=slots.gpu > 0)  # refuses what cannot fit, also when no plan is printed
     costs = measured_costs(plan, series, slots) if forecast.probe else constant_costs(plan, series, slots)
     cuts: list[str] = []
     if forecast.budget_s is not None:
         plan, cuts = fitted(plan, costs, slots, forecast.budget_s)
     if dry_run or not options.quiet:
-        print_plan(plan, series, machine, slots, console, costs)
+        print_plan(plan, series, machine, slots, console, costs, binding=binding)
+        if options.cluster:
+            line = f"note: slots, memory and time above are those of this machine, not of the cluster {options.cluster}"
+            console.print(line, soft_wrap=True, highlight=False)
     for line in cuts:
         console.print(line, soft_wrap=True, highlight=False)
     if dry_run and not options.resume:
@@ -143,13 +150,16 @@ def _configure_logging(level: int) -> None:
 
 
 def _refuse_combinations(options: RunOptions, **only_new: object) -> None:
+    names = {"spec": "SPEC", "output": "--output", "overrides": "--set"}
+    names |= {"probe": "--probe", "time_budget": "--time-budget"}
     if options.resume:
-        wrong = [name for name, value in only_new.items() if value]
-        names = {"spec": "SPEC", "output": "--output", "overrides": "--set"}
-        names |= {"probe": "--probe", "time_budget": "--time-budget"}
+        wrong = [name for name in names if only_new[name]]
         if wrong:
             raise SpecError([f"--resume continues a run as it was planned; leave out {names[wrong[0]]}"])
         return
+    wrong = [names[name] for name in ("probe", "time_budget") if only_new[name]]
+    if wrong and options.cluster:
+        raise SpecError([f"{wrong[0]} measures this machine, not the cluster {options.cluster}; leave out one of both"])
     alone = {"--retry-failed": options.retry_failed, "--extend": options.extend, "--force": options.force}
     wrong = [name for name, value in alone.items() if value]
     if wrong:

@@ -35,6 +35,9 @@ MOST_SHOTS = 128
 LIMIT_S = 60.0
 """A detector that takes longer than this is not waited for."""
 
+WARM_UP_S = 300.0
+"""The same for its first run, which imports libraries and reads weights."""
+
 Clock = Callable[[], float]
 
 
@@ -106,8 +109,9 @@ def measure(
     clock = time.perf_counter if resources.device == "cuda" else time.process_time
     try:
         parts = prepare(series, settings, requests[0].trial.fold)
-        _run(requests[0].trial, requests[0].low, settings, parts, series, resources, clock, warm_up=True)
-    except Exception as err:
+        with time_limit(WARM_UP_S, hard=False):
+            _run(requests[0].trial, requests[0].low, settings, parts, series, resources, clock, warm_up=True)
+    except (Exception, DrawTimeoutError) as err:
         return [_failed(err)] * len(requests)
     return [_measured(request, settings, parts, series, resources, clock) for request in requests]
 

@@ -1,12 +1,12 @@
 """Where trials run: in this process (`inline`) or on Ray (`ray_tune`)."""
 
-import os
 import re
 import socket
 
 from orchestrator.backends.base import Backend, Workplace
 from orchestrator.errors import PlanError
 from orchestrator.options import Backend as BackendName
+from orchestrator.options import named_cluster
 
 __all__ = ["Backend", "Workplace", "cluster_address", "make_backend"]
 
@@ -33,8 +33,8 @@ def cluster_address(given: str | None) -> str | None:
     PlanError
         Not an address, or nobody listens at a host:port.
     """
-    address = given or os.environ.get("RAY_ADDRESS") or None
-    if address in {None, "local"}:
+    address = named_cluster(given)
+    if address is None:
         return None
     source = "--address" if given else "RAY_ADDRESS"
     if address != "auto" and not re.fullmatch(r"(ray://)?([^:/\s]+|\[[0-9a-fA-F:]+\]):\d+", address):

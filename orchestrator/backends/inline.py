@@ -3,6 +3,8 @@
 from orchestrator.backends.base import Workplace
 from orchestrator.driver import Driver
 from orchestrator.interrupts import Interrupts
+from orchestrator.resources import card_variables
+from orchestrator.variables import environment
 from trainables.watchdog import run_within
 
 
@@ -11,6 +13,11 @@ class InlineBackend:
 
     def run(self, driver: Driver, workplace: Workplace, interrupts: Interrupts) -> None:
         """See `Backend`."""
+        with environment(card_variables(workplace.slots)):  # torch reads it when it first asks for a card
+            self._run(driver, workplace, interrupts)
+
+    @staticmethod
+    def _run(driver: Driver, workplace: Workplace, interrupts: Interrupts) -> None:
         while (assignment := driver.next()) is not None:
             plan = assignment.plan
             source = plan.cell.source

@@ -77,6 +77,7 @@ def taken(monkeypatch) -> list:
 def test_an_8_gb_node_and_an_80_gb_node_each_get_their_own_k(cluster, taken, tmp_path, caplog):
     cluster.add(12, 1, Gpu("small", 8.0, 7.9))
     cluster.add(14, 1, Gpu("busy", 40.0, 2.0))
+    cluster.add(15, 2, Gpu("held", 40.0, 2.0, "GPU-held"), Gpu("spare", 80.0, 79.0, "GPU-spare"))
     cluster.add(13, 2, Gpu("large", 80.0, 79.0))
     detectors = f'\n  card: {{class: "{FAKES}:OnCard"}}\n  base: {{class: "{FAKES}:InstantNormal"}}\n'
     plan, series = plan_of(tmp_path, detectors, ["resources.trials_per_gpu=auto", "few_shot.report_seeds.count=9"])
@@ -87,6 +88,8 @@ def test_an_8_gb_node_and_an_80_gb_node_each_get_their_own_k(cluster, taken, tmp
     assert {("127.0.0.12", 1.0), ("127.0.0.13", 0.1111)} == set(shares)
     assert 9 == shares.total()
     assert "127.0.0.14: " in caplog.text
+    assert "127.0.0.15: held GPU-held has 2.0 of 40.0 GB free" in caplog.text
+    assert "so its others get none either: start Ray there with CUDA_VISIBLE_DEVICES=GPU-spare" in caplog.text
     assert "busy has 2.0 of 40.0 GB free, below the cap of 8 GB: another program holds the rest" in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -67,6 +68,14 @@ class Hanging(Instant):
     def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
         while True:
             time.sleep(0.01)
+
+
+class HangingInSight(Hanging):
+    """Leaves a file named `fit` in TMPDIR before it hangs."""
+
+    def fit(self, support: LabelledWindows, reference: Windows) -> "Instant":
+        Path(os.environ["TMPDIR"], "fit").touch()
+        return super().fit(support, reference)
 
 
 class ReturningNan(Instant):

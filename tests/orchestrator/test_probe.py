@@ -1,17 +1,23 @@
 """Costs measured before the start: how the parts of a draw add up, and that the sum is near the truth."""
 
+import os
+import signal
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from orchestrator.estimate import SPENT, estimate
 from orchestrator.plan import TrialPlan
-from orchestrator.probe import _Fits, probe
+from orchestrator.probe import _Fits, _request, probe
 from orchestrator.resources import Slots
-from tests.fakes.sweeps import FAKES, SEARCHED, plan_of
+from tests.fakes.sweep_process import finished, processes_below, start, wait_for
+from tests.fakes.sweeps import FAKES, SEARCHED, plan_of, spec_text
+from trainables.data import big_tables
 from trainables.evaluate import run_trial
-from trainables.probe import Measured
+from trainables.probe import Measured, measure
 from trainables.protocol import TrialResources
 
 SLOTS = Slots(concurrent=2, gpu=0, trials_per_gpu=0, gpu_fraction=0.0, threads=1)
@@ -43,6 +49,54 @@ def test_a_detector_that_fails_leaves_no_forecast_but_its_reason(tmp_path):
     cost = estimate(plan, series, SLOTS, probe(plan, series, SLOTS))
     assert cost.seconds is None
     assert "the probe failed on raising-simulated-f0-k8: ValueError: planted error" in cost.basis
+
+
+HANGING = f'\n  hanging: {{class: "{FAKES}:Hanging"}}\n'
+
+
+def test_a_detector_that_hangs_in_its_first_fit_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainables.probe.WARM_UP_S", 0.3)
+    plan, series = plan_of(tmp_path, HANGING)
+    cell = plan.cells[0]
+    (one,) = measure([_request(cell)], plan.settings[cell.source], series[cell.source], TrialResources())
+    assert one.problem.startswith("DrawTimeoutError: ")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_probe_that_is_ended_leaves_no_process_and_no_folder(tmp_path, number, code):
+    (tmp_path / "sweep.yaml").write_text(spec_text(HANGING.replace("Hanging", "HangingInSight")), encoding="utf-8")
+    process = start(tmp_path / "sweep.yaml", "--dry-run", "--probe", TMPDIR=str(tmp_path))
+    assert wait_for((tmp_path / "fit").exists, process)
+    below = processes_below(process)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    ended, _, err = finished(process, within=20)
+    assert (code, False) == (ended, "Traceback" in err), err
+    gone, alive = psutil.wait_procs(below, timeout=10)
+    assert ([], len(below)) == (alive, len(gone))
+    assert below
+    assert number == signal.SIGKILL or [] == list(tmp_path.glob("sweep-probe-*"))
+
+
+def test_a_mapped_table_is_opened_by_the_processes_of_a_probe_not_copied(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWSHOT_SCRATCH", str(tmp_path))
+    monkeypatch.setattr(big_tables, "LARGE", 0)
+    plan, series = plan_of(tmp_path, SEARCHED)
+    ((name, one),) = series.items()
+    table = big_tables.empty(*one.values.shape)
+    table[:] = one.values
+    handed = []
+
+    class Noted(ProcessPoolExecutor):
+        def __init__(self, *arguments, initargs, **options):
+            handed.append(initargs[1][name])
+            super().__init__(*arguments, initargs=initargs, **options)
+
+    monkeypatch.setattr("orchestrator.probe.ProcessPoolExecutor", Noted)
+    assert "" == probe(plan, {name: replace(one, values=table)}, SLOTS).unknown
+    assert [big_tables.StoredSeries] == [type(it) for it in handed]
 
 
 @pytest.mark.slow

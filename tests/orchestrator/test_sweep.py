@@ -64,6 +64,8 @@ def one_message(result: Result) -> str:
         (["--resume", "run", "--time-budget", "1h"], "leave out --time-budget"),
         (["good.yaml", "--time-budget", "soon"], "--time-budget soon: not a time; write 90s, 15m, 2h or 1h30m"),
         (["good.yaml", "--time-budget", "1s"], "--time-budget: 0.0 min are not enough: even 5 candidates"),
+        (["good.yaml", "--address", "far:1", "--probe"], "--probe measures this machine, not the cluster far:1"),
+        (["good.yaml", "--address", "far:1", "--time-budget", "1h"], "--time-budget measures this machine, not the"),
         (["--resume", "run"], "run: no such run folder"),
         (["good.yaml", "--output", "full"], "--output full: is not empty"),
         (["good.yaml", "--output", "good.yaml"], "--output good.yaml: is a file"),
@@ -115,6 +117,12 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(sweep, tmp_path: Path):
     assert 0 == result.exit_code, result.output
     assert "rows: 4 from 4 trials in 2 cells" in result.stdout
     assert {"good.yaml"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_plan_for_a_cluster_says_whose_machine_it_describes(sweep):
+    note = "slots, memory and time above are those of this machine, not of the cluster far:1"
+    assert note in sweep("good.yaml", "--dry-run", "--address", "far:1").stdout
+    assert "above are those" not in sweep("good.yaml", "--dry-run").stdout
 
 
 def test_lines_off_a_terminal_are_neither_wrapped_nor_coloured(sweep):
