@@ -27,6 +27,14 @@ def test_what_pickle_wrote_is_what_is_read(tmp_path, data, protocol, fortran):
     np.testing.assert_array_equal(array, read)
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("value", range(94, 102))
+def test_a_single_byte_is_read_though_pickle_does_not_write_it_twice(tmp_path, protocol, value):
+    path = tmp_path / "array.pkl"
+    path.write_bytes(pickle.dumps(np.array([value], dtype="u1"), protocol=protocol))
+    np.testing.assert_array_equal([value], read_pickled_array(path))  # 98 is b"b", which stands in every array's head
+
+
 class Hostile:
     """Unpickling it would write a file."""
 

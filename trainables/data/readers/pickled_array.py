@@ -25,7 +25,7 @@ _NAME, _BYTES = "(?:G|U{1,2}S)", "(?:B|G?U{1,2}TR)"
 _ARRAY: Final = re.compile(
     rf"{_NAME}{_NAME}IT{_BYTES}TR"  # numpy's _reconstruct(ndarray, (0,), b"b")
     rf"MI(?P<shape>I+)T{_NAME}(?P<kind>U)FVTR"  # version, shape, dtype("f4", False, True)
-    rf"MI(?P<order>U)NNNIIITD(?P<fortran>[FV])(?P<content>{_BYTES})TD\."  # byte order, memory order, bytes
+    rf"MI(?P<order>U)NNNIIITD(?P<fortran>[FV])(?P<content>(?:{_BYTES})?)TD\."  # byte order, memory order, bytes
 )
 """What protocols 2 to 4 of pickle write for an array of numbers, one letter an operation."""
 
@@ -58,6 +58,8 @@ def read_pickled_array(path: Path) -> NDArray[np.generic]:
     except TypeError as err:
         raise DataError(f"{path}: unknown kind of array: {err}") from err
     content = values[match.start("content") + (operations[match.start("content")][0] == "G")]
+    if not match["content"]:
+        content = b"b"  # the one content that is not written again: numpy's marker above has the same byte
     content = content if isinstance(content, bytes) else str(content).encode("latin1")
     if dtype.kind not in "fiub" or len(content) != math.prod(shape) * dtype.itemsize:
         raise DataError(f"{path}: {len(content)} bytes do not make an array of {dtype} of shape {shape}")
