@@ -149,6 +149,7 @@ def _train(
             seed=model.resources.seed,
             penalty=penalty,
             late=[name for name in parameters if "lora_A" in name],
+            occasional=["head.types.weight", "head.types.bias"],
             stopping=stopping,
             micro_batches=model.memory,
         )

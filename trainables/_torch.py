@@ -124,6 +124,7 @@ def train(
     seed: int,
     penalty: Callable[[], Tensor] | None = None,
     late: Collection[str] = (),
+    occasional: Collection[str] = (),
     stopping: EarlyStopping | None = None,
     micro_batches: MicroBatches | None = None,
 ) -> int:
@@ -143,6 +144,8 @@ def train(
         Added once a step (a regulariser).
     late
         Names that may have a zero gradient at the first step (LoRA's A, while B is zero).
+    occasional
+        Names whose gradient is zero wherever a batch says nothing of them (fault types, without a fault).
     stopping
         Ends training early; None takes all steps and keeps the last.
     micro_batches
@@ -160,7 +163,7 @@ def train(
     )
     batches: Sequence[Tensor] = torch.split(example_order(count, schedule.passes, seed), schedule.batch)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, len(batches)))
-    waiting = set(parameters)
+    waiting = set(parameters) - set(occasional)
     memory = MicroBatches(schedule.micro_batch) if micro_batches is None else micro_batches
     watch = stopwatch.current()
     if watch is not None:

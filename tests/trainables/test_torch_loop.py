@@ -101,6 +101,12 @@ def test_a_tensor_whose_gradient_is_zero_is_named() -> None:
         train({"used": used, "idle": idle}, lambda index: used + 0 * idle + 0 * index, 4, schedule(), seed=0)
 
 
+def test_a_tensor_that_a_batch_says_nothing_of_may_wait() -> None:
+    used, rare = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
+    parameters = {"used": used, "rare": rare}
+    train(parameters, lambda index: used + 0 * rare + 0 * index, 4, schedule(), seed=0, occasional=["rare"])
+
+
 def test_a_late_tensor_may_wait_one_step_and_no_more() -> None:
     used, late = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
     with pytest.raises(UntrainedError, match="the gradient of late is zero after step 2"):
