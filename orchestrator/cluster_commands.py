@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.cluster_check import check_cluster
 from orchestrator.errors import OrchestratorError, SpecError
+from orchestrator.new_file import write_new
 from orchestrator.slurm import Job, batch_script, time_problem
 from orchestrator.spec import load_spec
 from trainables.errors import TrainablesError
@@ -50,7 +51,7 @@ def slurm(
         name = load_spec(spec, overrides=overrides or [], data=data).name
         target = output or Path(f"{name}.sbatch")
         job = Job(name, nodes, cpus, gpus, time, tuple(sbatch or ()))
-        _write(target, batch_script(job, sys.executable, _sweep_arguments(spec, data, overrides or [])))
+        write_new(target, batch_script(job, sys.executable, _sweep_arguments(spec, data, overrides or [])))
     except (OrchestratorError, TrainablesError) as err:
         sys.stderr.write(f"{err}\n")
         raise typer.Exit(2) from err
@@ -60,13 +61,3 @@ def slurm(
 def _sweep_arguments(spec: Path, data: Path | None, overrides: list[str]) -> list[str]:
     more = [word for text in overrides for word in ("--set", text)]
     return [str(spec.resolve()), *(["--data", str(data.resolve())] if data else []), *more]
-
-
-def _write(target: Path, text: str) -> None:
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as err:
-        raise SpecError([f"{target}: exists and is not overwritten; choose another name with --output"]) from err
-    except OSError as err:
-        raise SpecError([f"{target}: cannot be written: {err.strerror}; choose another place with --output"]) from err

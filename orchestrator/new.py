@@ -14,9 +14,10 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.errors import OrchestratorError, SpecError
+from orchestrator.errors import OrchestratorError
 from orchestrator.estimate import Estimate, estimate
 from orchestrator.fitted_spec import EFFORTS, Effort, spec_text
+from orchestrator.new_file import refuse_existing, write_new
 from orchestrator.plan import SweepPlan, make_plan
 from orchestrator.resources import local_machine, plan_slots
 from orchestrator.spec import spec_from_text
@@ -69,10 +70,10 @@ def new(
         settings = settings_of(data, incidents, timezone, source)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", settings.source_name).strip("-._") or "sweep"
         target = output or _default(name)
-        _refuse_existing(target)
+        refuse_existing(target)
         inspection = inspect_series(load_source(settings), settings)
         fitted = fit(name, inspection, target)
-        _write(target, fitted.text)
+        write_new(target, fitted.text)
     except (OrchestratorError, TrainablesError) as err:
         sys.stderr.write(f"{err}\n")
         raise typer.Exit(2) from err
@@ -168,21 +169,6 @@ def _planned(text: str, suggestion: Suggestion, inspection: Inspection, target: 
 def _default(name: str) -> Path:
     folder = Path("search_spaces")
     return (folder if folder.is_dir() else Path()) / f"{name}.yaml"
-
-
-def _refuse_existing(target: Path) -> None:
-    if target.exists():
-        raise SpecError([f"{target}: exists and is not overwritten; choose another name with --output"])
-    if not target.parent.is_dir():
-        raise SpecError([f"{target}: there is no folder {target.parent}; make it, or choose another with --output"])
-
-
-def _write(target: Path, text: str) -> None:
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as err:
-        raise SpecError([f"{target}: cannot be written: {err.strerror}; choose another place with --output"]) from err
 
 
 if __name__ == "__main__":

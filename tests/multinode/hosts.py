@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CODE = [ROOT / name for name in ("orchestrator", "trainables", "analysis", "tests")]
-HOME = Path("/root")
+HOME = Path("~root").expanduser()
 
 INIT = r"""
 set -e

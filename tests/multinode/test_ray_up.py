@@ -11,13 +11,14 @@ import yaml
 
 from orchestrator.cluster_check import check_cluster
 from tests.fakes.sweeps import comparable, plan_of, rows_of, run_sweep
-from tests.multinode.hosts import ROOT, Host, Hosts, wait_until, why_not
+from tests.multinode.hosts import HOME, ROOT, Host, Hosts, wait_until, why_not
 
 pytestmark = [pytest.mark.ray, pytest.mark.netns]
 
 PACED = '\n  paced: {class: "tests.fakes.savable_detectors:Paced", pace: 0.1}\n'
 SMALL = " --num-cpus=1 --object-store-memory=80000000"
 TOKEN = {"RAY_AUTH_MODE": "token"}
+CLUSTER = str(HOME / "cluster.yaml")
 
 
 @pytest.fixture
@@ -60,28 +61,26 @@ def test_ray_up_a_job_with_a_sweep_and_ray_down(hosts, tmp_path):
     (tmp_path / "checked.yaml").write_text(yaml.safe_dump(offline(cluster_file(laptop), tmp_path)))
     assert [] == check_cluster(tmp_path / "checked.yaml")
 
-    laptop.run(
-        "ray", "up", "-y", "/root/cluster.yaml", "--no-config-cache", "--disable-usage-stats", within=240, **TOKEN
-    )
+    laptop.run("ray", "up", "-y", CLUSTER, "--no-config-cache", "--disable-usage-stats", within=240, **TOKEN)
     wait_until(
-        lambda: "2.0 CPU" in laptop.run("ray", "exec", "/root/cluster.yaml", "ray status", within=120, **TOKEN),
+        lambda: "2.0 CPU" in laptop.run("ray", "exec", CLUSTER, "ray status", within=120, **TOKEN),
         within=180,
         what=lambda: head.run("bash", "-c", "tail -50 /tmp/ray/session_latest/logs/monitor.*"),
     )
 
-    laptop.run("mkdir", "/root/work")
+    laptop.run("mkdir", f"{HOME}/work")
     (laptop.home / "work" / "sweep.yaml").write_text(plan.spec.to_yaml())
     laptop.run(
         "ssh", "-o", "StrictHostKeyChecking=no", "-f", "-N", "-L", "8265:127.0.0.1:8265", "root@10.77.0.1", within=30
     )
     said = laptop.run(
-        "ray", "job", "submit", "--address", "http://127.0.0.1:8265", "--working-dir", "/root/work", "--",
+        "ray", "job", "submit", "--address", "http://127.0.0.1:8265", "--working-dir", f"{HOME}/work", "--",
         "bash", "-c", f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH=~/fewshot-sweep; "
         "python -m orchestrator.sweep sweep.yaml --output ~/run --quiet", within=240, **TOKEN,
     )  # fmt: skip
     assert "succeeded" in said
-    laptop.run("ray", "rsync-down", "/root/cluster.yaml", "/root/run/", "/root/fetched/", within=60, **TOKEN)
-    laptop.run("ray", "down", "-y", "/root/cluster.yaml", within=120, **TOKEN)
+    laptop.run("ray", "rsync-down", CLUSTER, f"{HOME}/run/", f"{HOME}/fetched/", within=60, **TOKEN)
+    laptop.run("ray", "down", "-y", CLUSTER, within=120, **TOKEN)
 
     _, whole = run_sweep(plan, series, tmp_path / "whole", backend="inline")
     assert comparable(whole) == comparable(rows_of(laptop.home / "fetched"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.sweeps import comparable, plan_of, rows_of, run_sweep
-from tests.multinode.hosts import CODE, Host, Hosts, wait_until, why_not
+from tests.multinode.hosts import CODE, HOME, Host, Hosts, wait_until, why_not
 
 pytestmark = [pytest.mark.ray, pytest.mark.netns]
 
@@ -55,7 +55,16 @@ def test_a_sweep_over_hosts_that_share_nothing_survives_a_loss_and_uses_who_join
     (head.home / "sweep.yaml").write_text(plan.spec.to_yaml())
     (head.home / "tmp").mkdir()
     run = head.home / "run"
-    sweep = (sys.executable, "-m", "orchestrator.sweep", "/root/sweep.yaml", "--address", HEAD, "--output", "/root/run")
+    sweep = (
+        sys.executable,
+        "-m",
+        "orchestrator.sweep",
+        f"{HOME}/sweep.yaml",
+        "--address",
+        HEAD,
+        "--output",
+        f"{HOME}/run",
+    )
 
     wrong = head.start(*sweep, **TOKEN, RAY_AUTH_TOKEN="0" * 64)
     _, said = wrong.communicate(timeout=120)
@@ -63,7 +72,7 @@ def test_a_sweep_over_hosts_that_share_nothing_survives_a_loss_and_uses_who_join
     assert "Traceback" not in said
     assert not run.exists()
 
-    driver = head.start(*sweep, **TOKEN, TMPDIR="/root/tmp")
+    driver = head.start(*sweep, **TOKEN, TMPDIR=f"{HOME}/tmp")
     rows = run / "rows.jsonl"
     wait_until(
         lambda: rows.exists() and rows.read_bytes().count(b"\n") >= 3, within=120, what=lambda: str(driver.poll())
