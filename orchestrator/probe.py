@@ -212,7 +212,8 @@ def _costs(
             drawn = min(one.pool, draws * cell.shots)
             scored = counts.reference + counts.test + counts.validation * bool(cell.candidates)
             once = drawn * max(p.first_fit for p in parts) + scored * max(p.first_score for p in parts)
-        select = fits.seconds(cell.shots) + counts.validation * one.query
+        each = one.query if plan.spec.objective.metric == "macro_f1" else one.score
+        select = fits.seconds(cell.shots) + counts.validation * each
         if counts.selection_decides:
             select += decides
         costs.append((cell, CellCost(select, fits.seconds(cell.shots) + decides + counts.test * one.query, once)))

@@ -77,7 +77,8 @@ def _run(
         scores = _window_scores(series, query, held_out.support, None)
     else:
         query = parts.test if request.phase == "report" else parts.validation
-        scores = _window_scores(series, query, checked_scores(detector, query), detector)
+        classifier = detector if _names_faults(request, settings) else None
+        scores = _window_scores(series, query, checked_scores(detector, query), classifier)
     scored = time.perf_counter()
     facts = detector.facts
     outcome = TrialOutcome(
@@ -120,6 +121,11 @@ def _winner(
         return with_files(winner, detector, parts, resources)
     except (Exception, DrawTimeoutError) as err:  # whatever a user's own class does: a score must not be lost to it
         return winner.without_files(_reason(err))
+
+
+def _names_faults(request: TrialRequest, settings: EvaluationSettings) -> bool:
+    """Say whether fault types are wanted: a selection draw is asked only for what its objective needs."""
+    return request.phase == "report" or settings.objective == "macro_f1"
 
 
 def _judged_on_support(request: TrialRequest, settings: EvaluationSettings) -> bool:

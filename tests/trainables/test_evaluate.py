@@ -70,6 +70,17 @@ def test_selection_is_judged_on_validation_and_report_on_test(series):
     assert list(series.timestamps[parts.test.ends]) == list(report.scores.window_end)
 
 
+@pytest.mark.parametrize(
+    ("phase", "objective", "named"),
+    [("report", "average_precision", True), ("select", "average_precision", False), ("select", "macro_f1", True)],
+)
+def test_fault_types_are_named_where_they_are_wanted(series, phase, objective, named):
+    request = TrialRequest("logistic_regression", fold=0, shots=40, phase=phase, draw=0, seed=1)
+    outcome = run_trial(request, settings_of(objective=objective), series, TrialResources())
+    assert named == (outcome.scores.predicted_type is not None)
+    assert named == (outcome.metrics["macro_f1"] is not None)
+
+
 def test_support_cv_judges_on_the_support_set_and_spends_no_validation_label(series):
     outcome = outcome_of(series, phase="select", draw=0, settings=settings_of(select_on="support_cv"))
     assert "ok" == outcome.status, outcome.reason
