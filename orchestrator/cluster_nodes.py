@@ -46,7 +46,7 @@ class ClusterNodes:
         self._wants = sorted({cell.detector for cell in plan.cells if cell.gpu})
         self._cards: dict[str, tuple[Gpu, ...]] = {}
         self._asked: dict[str, tuple[ray.ObjectRef, float]] = {}
-        self._problems: dict[str, str] = {}
+        self._problems: set[str] = set()
         self._said: set[str] = set()
         self._looked = -math.inf
 
@@ -55,19 +55,21 @@ class ClusterNodes:
         if time.monotonic() - self._looked < LOOK_S:
             return
         self._looked = time.monotonic()
-        alive: list[RayNode] = [node for node in ray.nodes() if node["Alive"]]
-        for node in alive:
-            if self._wants and _amount(node, "GPU") and _id(node) not in self._cards | self._asked:
-                self._asked[_id(node)] = ask_cards(_id(node)), time.monotonic()
-        self._take_answers()
+        alive: dict[str, RayNode] = {_id(node): node for node in ray.nodes() if node["Alive"]}
+        for name, node in alive.items():
+            if self._wants and _amount(node, "GPU") and name not in self._cards | self._asked:
+                self._asked[name] = ask_cards(name), time.monotonic()
+        self._take_answers(alive)
         before = {node.name for node in self.places.nodes}
-        nodes = {node.name: node for one in alive for node in self._usable(one)}
+        found = [self._usable(node) for node in alive.values()]
+        nodes = {node.name: node for node, _ in found if node is not None}
+        self._problems = {problem for _, problem in found if problem is not None}
         self.places.update(nodes.values())
         for name in before - set(nodes):
             logger.warning("the cluster lost a node: %s", name)
         for name in set(nodes) - before:
             logger.info("node %s: %s", name, _spoken(nodes[name].slots))
-        for problem in set(self._problems.values()) - self._said:
+        for problem in self._problems - self._said:
             self._said.add(problem)
             logger.warning("%s", problem)
 
@@ -122,7 +124,7 @@ class ClusterNodes:
         if not self._wants or self.places.has_gpu:
             return None
         if there.get("GPU") and self._problems:
-            return f"a GPU that holds a trial; {'; '.join(sorted(self._problems.values()))}"
+            return f"a GPU that holds a trial; {'; '.join(sorted(self._problems))}"
         if self._resources.wait_for_nodes:
             return f"a node with a GPU; the cluster has {there.get('CPU', 0):g} CPUs and no GPU"
         return None
@@ -147,31 +149,27 @@ class ClusterNodes:
         """What Ray has free."""
         return free_resources()
 
-    def _usable(self, node: RayNode) -> Iterator[Node]:
-        """Yield the node with its slots; nothing if it has too few CPUs.
+    def _usable(self, node: RayNode) -> tuple[Node | None, str | None]:
+        """Return the node with its slots, None if it has too few CPUs, and why its cards hold no trial, if so.
 
         Ray chooses among all cards of a node: one of which only some fit gets no trial on a GPU.
         """
         cards = self._cards.get(_id(node), ()) if self._wants else ()
         address = str(node["NodeManagerAddress"])
         cpus = int(_amount(node, "CPU"))
-        self._problems.pop(_id(node), None)
         try:
-            slots = plan_slots(Machine(cpus, cards), self._resources)
-        except PlanError as err:
-            if cards:
-                self._problems[_id(node)] = f"{address}: {err}"
-            if cpus < self._resources.threads:
-                return
-            slots = plan_slots(Machine(cpus), self._resources)
+            slots = plan_slots(Machine(cpus, cards), self._resources, needs_gpu=False)
+        except PlanError as err:  # too few CPUs
+            return None, f"{address}: {err}" if cards else None
+        problem = None
         if slots.notes:
-            self._problems[_id(node)] = f"{address}: {'; '.join(slots.notes)}{_remedy(slots)}"
+            problem = f"{address}: {'; '.join(slots.notes)}{_remedy(slots)}"
             slots = plan_slots(Machine(cpus), self._resources)
-        yield Node(f"{address} ({_id(node)[:6]})", slots, {f"node:{address}": PIN})
+        return Node(f"{address} ({_id(node)[:6]})", slots, {f"node:{address}": PIN}), problem
 
-    def _take_answers(self) -> None:
+    def _take_answers(self, alive: Mapping[str, RayNode]) -> None:
         for name, (answer, since) in list(self._asked.items()):
-            node = next((node for node in ray.nodes() if _id(node) == name and node["Alive"]), None)
+            node = alive.get(name)
             if node is None:
                 del self._asked[name]
                 continue

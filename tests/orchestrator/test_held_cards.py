@@ -135,3 +135,23 @@ def test_a_node_is_planned_from_the_cards_that_its_ray_sees(node, tmp_path, monk
     monkeypatch.setattr("orchestrator.cluster_nodes.ask_cards", lambda _node: ray.put(other))
     slots = slots_of(ClusterNodes(plan))
     assert (1, 2) == (slots.trials_per_gpu, slots.cards)  # three are listed where Ray has two: which, is not known
+
+
+def test_a_node_that_is_gone_is_no_reason_any_more(tmp_path, monkeypatch):
+    plan, _ = plan_of(tmp_path, ON_CARD)
+    alive = [
+        {"NodeID": name, "NodeManagerAddress": name, "Alive": True, "Resources": {"CPU": 2, "GPU": 1}}
+        for name in ("first", "second")
+    ]
+    monkeypatch.setattr("ray.nodes", lambda: list(alive))
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2 * len(alive), "GPU": len(alive)})
+    nodes = ClusterNodes(plan)
+    nodes._cards = dict.fromkeys(("first", "second"), (Gpu("busy", 40.0, 2.0),))
+    nodes.refresh()
+    assert "; first: " in nodes.problem
+    assert "; second: " in nodes.problem
+    del alive[0]
+    nodes._looked = -1e9
+    nodes.refresh()
+    assert "first: " not in nodes.problem
+    assert "; second: " in nodes.problem
