@@ -1,6 +1,7 @@
 """Files of other tools' alarms and scores: read once on the driver, joined to the telemetry by time."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ def read_external_files(
     """
     found: dict[str, ExternalScores] = {}
     problems: list[str] = []
+    scored = cache(lambda source: _scored(series[source], settings[source]))
     for name, detector in spec.detectors.items():
         config = _config(name, detector)
         if config is None:
@@ -53,7 +55,7 @@ def read_external_files(
             times = np.concatenate([series[source].timestamps for source in sources])
             refuse_unmatched(said, config.path, times, config.tolerance)
             for source in sources:
-                known_at(said, config, _scored(series[source], settings[source]))
+                known_at(said, config, scored(source))
         except TrainablesError as err:
             problems.append(f"detectors.{name}: {err}")
         else:
@@ -65,6 +67,7 @@ def read_external_files(
 
 def external_lines(plan: "SweepPlan", series: Mapping[str, LabelledSeries]) -> Iterator[str]:
     """Yield a line for the plan about each file, and about alarms that no scored window will see."""
+    widest_gap_s = cache(lambda source: _widest_gap_s(series[source], plan.settings[source]))
     for name, said in plan.external.items():
         detector = plan.spec.detectors[name]
         config = _config(name, detector)
@@ -73,11 +76,13 @@ def external_lines(plan: "SweepPlan", series: Mapping[str, LabelledSeries]) -> I
         what = "alarms" if said.alarms else "scores"
         first, last = (np.datetime_as_string(one, unit="s") for one in (said.start.min(), said.end.max()))
         yield f"{name}: {len(said)} {what} of {said.name}, {first} to {last}, tolerance {config.tolerance_s:g} s"
+        if not said.alarms:
+            continue
+        length = (said.end - said.start) + config.tolerance
         for source in detector.sources or tuple(series):
-            spacing = _widest_gap_s(series[source], plan.settings[source])
-            length = (said.end - said.start) + config.tolerance
+            spacing = widest_gap_s(source)
             short = int((length < np.timedelta64(round(spacing * 1e9), "ns")).sum())
-            if said.alarms and short:
+            if short:
                 yield (
                     f"note: {name}: {short} alarms are shorter than the {spacing:g} s between two scored "
                     f"windows of {source} (at most) and may fall between; tolerance_s: {spacing:g} counts every one"
