@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.comparisons import Point, adjusted, compared, held_points, verdict_of
-from analysis.curves import sign
+from analysis.comparisons import Point, compared, held_points, judged
 from analysis.load import Sweep
 from analysis.roles import role
 
@@ -106,13 +105,7 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str, plan: pd.DataFram
                 "level_after": after.mean, "how": PAIRED if paired else INDEPENDENT}  # fmt: skip
         records.append(told | compared(after, before, paired=paired))
     frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, "claimable"])
-    claimable = frame["claimable"].astype(bool)
-    frame["p_holm"] = adjusted(frame["p"].astype(float).where(claimable), frame["shots"] > 0)
-    frame["verdict"] = [
-        verdict_of(claimable=bool(c), p=float(p), gain=float(m) * sign(metric))
-        for c, p, m in zip(claimable, frame["p_holm"], frame["mean"], strict=True)
-    ]
-    return frame[COLUMNS]
+    return judged(frame, frame["shots"] > 0, metric)[COLUMNS]
 
 
 Key = tuple[str, str, int]

@@ -169,8 +169,7 @@ def _verdict(row: Record) -> str:
     more, fewer = row["caught_difference"], -row["alarms_difference"]
     if np.isnan(more) or np.isnan(fewer):
         return "no claim"
-    sure = [gain for gain, p in ((more, row["p_caught_holm"]), (fewer, row["p_alarms_holm"])) if p < ALPHA]
-    if not sure:
+    if not any(p < ALPHA for p in (row["p_caught_holm"], row["p_alarms_holm"])):
         return "not separated"
     if more >= 0 and fewer >= 0:
         return "beats"

@@ -98,13 +98,29 @@ def pairs(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -
              "claimable", "note"]  # fmt: skip
     frame = pd.DataFrame.from_records(records, columns=names)
     testable = (frame["shots"] > 0) | (frame["opponent_shots"] > 0)
-    frame["p_holm"] = adjusted(frame["p"].where(frame["claimable"].astype(bool)), testable)
     frame["family"] = int(testable.sum())
-    frame["verdict"] = [
-        verdict_of(claimable=bool(c), p=float(p), gain=float(m) * sign(metric))
-        for c, p, m in zip(frame["claimable"], frame["p_holm"], frame["mean"], strict=True)
+    return judged(frame, testable, metric)
+
+
+def judged(frame: pd.DataFrame, testable: "pd.Series[bool]", metric: str) -> pd.DataFrame:
+    """Return differences with `p_holm` over the family of testable ones and with a `verdict`.
+
+    Parameters
+    ----------
+    frame
+        `mean` (of the first minus the second), `p` and `claimable`.
+    testable
+        Rows that belong to the family; the others have no p.
+    metric
+        Name of the metric, whose direction says which sign is better.
+    """
+    claimable = frame["claimable"].astype(bool)
+    p_holm = adjusted(frame["p"].astype(float).where(claimable), testable)
+    verdicts = [
+        _verdict(claimable=bool(c), p=float(p), gain=float(m) * sign(metric))
+        for c, p, m in zip(claimable, p_holm, frame["mean"], strict=True)
     ]
-    return frame
+    return frame.assign(p_holm=p_holm, verdict=verdicts)
 
 
 def headlines(pair_table: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -239,7 +255,7 @@ def adjusted(p: "pd.Series[float]", family: "pd.Series[bool]") -> "pd.Series[flo
     return pd.Series(corrected, index=p.index[family]).reindex(p.index).where(p.notna())
 
 
-def verdict_of(*, claimable: bool, p: float, gain: float) -> str:
+def _verdict(*, claimable: bool, p: float, gain: float) -> str:
     """Return "better", "worse", "not separated" or "no claim"; p is corrected, a gain is what the metric calls good."""
     if not claimable:
         return "no claim"

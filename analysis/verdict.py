@@ -95,7 +95,12 @@ def verdict(
         headline=_headline(headlines, words),
         claims=True,
         why_not="",
-        statements=(*won, *_alerts(alerts, words), *_losses(pairs, words), *_cautions(sweep, board, words)),
+        statements=(
+            *won,
+            *(Statement(*one) for one in sentences(alerts, words)),
+            *_losses(pairs, words),
+            *_cautions(sweep, board, words),
+        ),
         details=details,
     )
 
@@ -210,12 +215,6 @@ def _outcome(text: str, row: Record) -> Statement:
     return Statement(
         "none", f"{text}not significant (p = {p_value(row['p_holm'])} after Holm over {tests} comparisons)."
     )
-
-
-def _alerts(alerts: pd.DataFrame, words: Words) -> Iterator[Statement]:
-    """Yield whether a detector would have beaten the alerts of today."""
-    for kind, text in sentences(alerts, words):
-        yield Statement(kind, text)
 
 
 def _losses(pairs: pd.DataFrame, words: Words) -> Iterator[Statement]:

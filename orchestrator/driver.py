@@ -213,7 +213,7 @@ class Driver:
             return
         go_on = self.report(assignment, draws[0], outcome)
         if go_on and len(draws) > 1:
-            self._search.requeue(Assignment(plan, draws[1:]))
+            self._search.requeue(replace(assignment, draws=draws[1:]))
         else:
             self.done(assignment)
 

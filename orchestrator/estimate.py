@@ -82,7 +82,7 @@ class Estimate:
     disk_bytes
         Run folder, report included.
     basis
-        What the seconds rest on.
+        What the seconds rest on, or why there are none.
     """
 
     seconds: float | None
@@ -98,7 +98,7 @@ def estimate(
     costs = constant_costs(plan, series, slots) if costs is None else costs
     disk = _disk_bytes(plan, series)
     if costs.unknown:
-        return Estimate(None, None, disk, f"none: {costs.unknown}")
+        return Estimate(None, None, disk, costs.unknown)
     seconds = sweep_seconds(plan, costs, slots)
     return Estimate(seconds, slots.cards * seconds / 3600, disk, costs.basis)
 

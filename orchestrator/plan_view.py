@@ -137,7 +137,7 @@ def _slot_line(machine: Machine, slots: Slots, plan: SweepPlan) -> str:
 def _time_lines(cost: Estimate, price: float | None) -> list[str]:
     """Say hours, hours of cards and money, and what they rest on."""
     if cost.seconds is None or cost.gpu_hours is None:
-        return [f"time: no estimate ({cost.basis.removeprefix('none: ')})"]
+        return [f"time: no estimate ({cost.basis})"]
     minutes = max(cost.seconds / 60, 0.5)
     time = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
     lines = [f"time: roughly {time} (basis: {cost.basis})"]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from trainables.errors import DetectorError
+from trainables.paths import user_cache
 
 FOLDER_VARIABLE = "FEWSHOT_CACHE"
 BOUND_VARIABLE = "FEWSHOT_CACHE_GB"
@@ -189,8 +190,7 @@ def _disk_cache(folder: str, bound: str) -> DiskCache | None:
         gigabytes = -1.0
     if not 0 < gigabytes < float("inf"):
         raise DetectorError(f"{BOUND_VARIABLE} must be a positive number of GB, got {bound!r}")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return DiskCache(Path(folder) if folder else home / "fewshot-sweep" / "frozen", int(gigabytes * 2**30))
+    return DiskCache(Path(folder) if folder else user_cache("frozen"), int(gigabytes * 2**30))
 
 
 def machine() -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from trainables import memory
 from trainables._moment_config import MomentConfig, parsed_targets
 from trainables.errors import DetectorError
-from trainables.memory import GATED, Architecture
+from trainables.memory import Architecture
 from trainables.moment_lora import MomentLoraConfig
 
 
@@ -34,7 +34,7 @@ def _check_adapters(size: Architecture, config: MomentLoraConfig, patches: int) 
     if config.adapted_layers != "all" and config.adapted_layers > size.layers:
         raise DetectorError(f"adapted_layers {config.adapted_layers}, but the backbone has {size.layers}")
     targets = parsed_targets(config.targets)
-    smallest = min(size.width, *(size.ff if name in GATED else size.inner for name in targets))
+    smallest = min(size.width, *(size.other_side(name) for name in targets))
     if config.rank > smallest:
         raise DetectorError(f"rank {config.rank} is larger than the adapted matrices, {smallest} at most")
     idle = [name for name in targets if name in {"q", "k"}]

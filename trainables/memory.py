@@ -54,6 +54,10 @@ class Architecture:
     patch: int
     parameters: int
 
+    def other_side(self, target: str) -> int:
+        """Return how many numbers a matrix of a block has on its side that is not the state's width."""
+        return self.ff if target in GATED else self.inner
+
 
 def architecture(config: Mapping[str, object]) -> Architecture:
     """Read the sizes of a MOMENT from its config.json.
@@ -242,12 +246,12 @@ def _number(step: Training) -> int:
 
 def adapted_weights(size: Architecture, layers: int, targets: tuple[str, ...]) -> int:
     """Return the numbers of the matrices that adapters of these targets stand beside in that many blocks."""
-    return layers * sum(size.width * (size.ff if target in GATED else size.inner) for target in targets)
+    return layers * sum(size.width * size.other_side(target) for target in targets)
 
 
 def adapter_parameters(size: Architecture, rank: int, targets: tuple[str, ...]) -> int:
     """Return the adapters' parameters in one block."""
-    return sum(rank * (size.width + (size.ff if target in GATED else size.inner)) for target in targets)
+    return sum(rank * (size.width + size.other_side(target)) for target in targets)
 
 
 def scoring_bytes(size: Architecture, length: int, precision: Literal["fp32", "bf16"]) -> int:

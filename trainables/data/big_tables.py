@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from trainables.data.series import LabelledSeries
 from trainables.errors import DataError
+from trainables.paths import user_cache
 
 LARGE: Final = 256 * 2**20
 """Bytes above which a table is mapped."""
@@ -230,8 +231,7 @@ def _in_use(path: Path) -> FileIO:
 
 
 def _place() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get(FOLDER_VARIABLE) or home / "fewshot-sweep" / "tables")
+    return Path(os.environ.get(FOLDER_VARIABLE) or user_cache("tables"))
 
 
 def _folder() -> Path:

@@ -9,18 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.data.readers.incidents import ends_of, line_of, read_list, renamed, text_of
-from trainables.data.readers.table import as_text
+from trainables.data.readers.incidents import SPAN_ALIASES, ends_of, line_of, read_list, renamed, text_of
+from trainables.data.readers.table import PARQUET, as_text
 from trainables.data.readers.timestamps import to_utc
 from trainables.errors import DataError
 
-_ALIASES = {
-    "start_time": "start", "startsat": "start", "starts_at": "start",
-    "end_time": "end", "endsat": "end", "ends_at": "end", "duration_s": "duration",
-    "timestamp": "time",
-}  # fmt: skip
-
-_PARQUET = (".parquet", ".pq")
+_ALIASES = {**SPAN_ALIASES, "timestamp": "time"}
 _READ = ("start", "end", "duration", "time", "score")
 """Columns that mean something, by their common names; all others may hold anything."""
 
@@ -93,7 +87,7 @@ def read_external(path: Path, timezone: str | None) -> ExternalScores:
     where = str(path)
     if not path.is_file():
         raise DataError(f"{where}: no such file")
-    parquet = path.suffix.lower() in _PARQUET
+    parquet = path.suffix.lower() in PARQUET
     frame = _parquet(path) if parquet else read_list(path, _ALIASES)
     if not len(frame):
         raise DataError(f"{where}: the file lists no alarm and no score")

@@ -19,7 +19,7 @@ from trainables.data.download.catalogue import CATALOGUE, DataSet
 from trainables.data.download.transfer import Limits, download, md5_of, shown
 from trainables.data.download.unpack import unpack
 from trainables.errors import DataError
-from trainables.paths import expanded
+from trainables.paths import expanded, user_cache
 
 FOLDER_VARIABLE = "FEWSHOT_DATA"
 MIRROR_VARIABLE = "FEWSHOT_MIRROR"
@@ -83,8 +83,7 @@ def data_folder(given: Path | None) -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return expanded(named).absolute()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "fewshot-sweep" / "data"
+    return user_cache("data")
 
 
 def url_of(data: DataSet, environment: Mapping[str, str]) -> str:

@@ -17,13 +17,13 @@ from trainables.data.readers.timestamps import to_utc
 from trainables.data.series import UNLABELLED
 from trainables.errors import DataError
 
-_ALIASES = {
-    "fault_type": "type",
-    "fault_service": "service",
-    "start_time": "start",
-    "end_time": "end",
-    "duration_s": "duration",
-}
+SPAN_ALIASES = {
+    "start_time": "start", "startsat": "start", "starts_at": "start",
+    "end_time": "end", "endsat": "end", "ends_at": "end", "duration_s": "duration",
+}  # fmt: skip
+"""Names of columns of lists with a start and an end, here and in exports of alerts."""
+
+_ALIASES = {**SPAN_ALIASES, "fault_type": "type", "fault_service": "service"}
 
 
 MOST_PLACES = 5

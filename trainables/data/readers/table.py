@@ -42,7 +42,7 @@ ORIGIN_KEY: Final = b"fewshot_sweep.origin"
 BATCH_ROWS: Final = 16_384
 """Rows of a Parquet file that are unpacked together."""
 
-_PARQUET = (".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt", ".gz")
 
 
@@ -104,10 +104,10 @@ def read_columns(path: Path, only: Collection[str] | None = None) -> FileColumns
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name the table in it")
     suffix = path.suffix.lower()
-    if suffix not in (*_PARQUET, *_TEXT):
+    if suffix not in (*PARQUET, *_TEXT):
         raise DataError(f"{path}: unknown kind of file {suffix!r}; use .csv, .csv.gz or .parquet")
     try:
-        return _read_parquet(path, only) if suffix in _PARQUET else read_csv(path, only)
+        return _read_parquet(path, only) if suffix in PARQUET else read_csv(path, only)
     except OSError as err:
         raise DataError(f"{path}: cannot be read: {err}") from err
 
