@@ -1,5 +1,7 @@
 """The space of a search is edited between two starts and the resume is forced: what no longer belongs runs again."""
 
+import shutil
+
 import pytest
 
 from tests.fakes.sweeps import SEARCHED, plan_of, run_sweep
@@ -15,12 +17,20 @@ EDITS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """The folder of a complete sweep, and its plan and telemetry."""
+    folder = tmp_path_factory.mktemp("first")
+    plan, series = plan_of(folder, SEARCHED)
+    assert 0 == run_sweep(plan, series, folder / "run", backend="inline")[0]
+    return folder / "run", plan, series
+
+
 @pytest.mark.parametrize("missing", [0, 5])
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-def test_a_forced_resume_is_complete_in_the_new_space_and_stays_so(tmp_path, capsys, edit, missing):
-    plan, series = plan_of(tmp_path, SEARCHED)
-    run = tmp_path / "run"
-    run_sweep(plan, series, run, backend="inline")
+def test_a_forced_resume_is_complete_in_the_new_space_and_stays_so(first, tmp_path, capsys, edit, missing):
+    whole, plan, series = first
+    run = shutil.copytree(whole, tmp_path / "run")
     lines = (run / "rows.jsonl").read_text().splitlines(keepends=True)
     (run / "rows.jsonl").write_text("".join(lines[: len(lines) - missing]))
     other, _ = plan_of(tmp_path, SEARCHED.replace(*edit))

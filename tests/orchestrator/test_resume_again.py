@@ -1,6 +1,7 @@
 """What --retry-failed and --extend do, what they leave alone, and that doing it again changes nothing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +14,20 @@ from tests.fakes.sweeps import SEARCHED, comparable, plan_of, rows_of, run_sweep
 PLAIN = '\n  plain: {class: "tests.fakes.detectors:InstantNormal"}\n'
 
 
-@pytest.fixture
-def finished(tmp_path):
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
     """A finished sweep of one searched cell and two that are not; plan, telemetry and folder."""
-    plan, series = plan_of(tmp_path, SEARCHED + PLAIN)
-    assert 0 == run_sweep(plan, series, tmp_path / "run", backend="inline")[0]
-    return plan, series, tmp_path / "run"
+    folder = tmp_path_factory.mktemp("first")
+    plan, series = plan_of(folder, SEARCHED + PLAIN)
+    assert 0 == run_sweep(plan, series, folder / "run", backend="inline")[0]
+    return plan, series, folder / "run"
+
+
+@pytest.fixture
+def finished(first, tmp_path):
+    """The same with a copy of the folder that the test may spoil."""
+    plan, series, run = first
+    return plan, series, shutil.copytree(run, tmp_path / "run")
 
 
 def end_differently(run: Path, statuses: list[str]) -> list[tuple[str, int]]:
