@@ -112,25 +112,35 @@ class Scene:
     options: Mapping[str, object]
 
 
-def scenes(small: SmallSweep) -> dict[str, Scene]:
-    """A new run, the resume of one that was interrupted, and a longer search of one that is complete."""
-    longer, _ = plan_of(small.folder, detectors(small.pace), ["search.candidates=6"])
-    extended = small.folder / "extended"
+def new(small: SmallSweep) -> Scene:
+    """A new run."""
+    return Scene(small.plan, small.whole, lambda run: None, {})
+
+
+def resumed(small: SmallSweep) -> Scene:
+    """The resume of a run that was interrupted."""
 
     def half(run: Path) -> None:
         lines = (small.copy_of_whole(run) / "rows.jsonl").read_bytes().splitlines(keepends=True)
         (run / "rows.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]) + lines[len(lines) // 2][:40])
 
+    return Scene(small.plan, small.whole, half, {"resume": True})
+
+
+def extended(small: SmallSweep) -> Scene:
+    """A longer search of a run that is complete."""
+    longer, _ = plan_of(small.folder, detectors(small.pace), ["search.candidates=6"])
+    whole = small.folder / "extended"
+
     def extend() -> int:
-        small.copy_of_whole(extended)
-        return run_sweep(longer, small.series, extended, backend="inline", resume=True, extend=2)[0]
+        small.copy_of_whole(whole)
+        return run_sweep(longer, small.series, whole, backend="inline", resume=True, extend=2)[0]
 
     forked(extend)
-    return {
-        "new": Scene(small.plan, small.whole, lambda run: None, {}),
-        "resumed": Scene(small.plan, small.whole, half, {"resume": True}),
-        "extended": Scene(longer, extended, small.copy_of_whole, {"resume": True, "extend": 2}),
-    }
+    return Scene(longer, whole, small.copy_of_whole, {"resume": True, "extend": 2})
+
+
+SCENES = {"new": new, "resumed": resumed, "extended": extended}
 
 
 def try_point(small: SmallSweep, scene: Scene, run: Path, point: int) -> dict[str, object]:
@@ -157,6 +167,6 @@ if __name__ == "__main__":
     small = SmallSweep(folder, pace=0.0)
     forked(lambda: int(not small.whole))  # nothing runs in this process: its threads would not survive a fork
     small.whole = folder / "whole"
-    scene = scenes(small)[chosen]
+    scene = SCENES[chosen](small)
     for point in points:
         print(json.dumps(try_point(small, scene, folder / "run", point)), flush=True)
