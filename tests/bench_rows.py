@@ -1,11 +1,11 @@
 """Cost against rows: `python -m tests.bench_rows` (`--large` adds 1 and 3 million rows and 1,000 columns).
 
-Not a test: it prints seconds and megabytes, each line from processes of its own on the machine it is on.
+Not a test: it prints seconds and MiB, each line from processes of its own on the machine it is on.
     convert    `convert simulated --to table.parquet`
     read       the table into a series
     prepare    split, scaling and windows of one fold: once a process and fold; the largest processes share the result
     draw       a Random Forest on 100 windows: support set, fit, threshold, scores, metrics
-    memory     largest anonymous memory of a process, in MB and as a share of the float32 table; pages of mapped files,
+    memory     largest anonymous memory of a process, in MiB and as a share of the float32 table; pages of mapped files,
                which the system takes back when it needs them, are not counted
 """
 
@@ -24,11 +24,11 @@ DRAWS = 3
 
 
 class Peak(threading.Thread):
-    """Largest anonymous memory of this process while it runs, in MB."""
+    """Largest anonymous memory of this process while it runs, in MiB."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.megabytes = 0.0
+        self.mebibytes = 0.0
         self.start()
 
     def run(self) -> None:
@@ -37,7 +37,7 @@ class Peak(threading.Thread):
             found = {
                 name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in text.splitlines()[1:])
             }
-            self.megabytes = max(self.megabytes, (found["Pss_Anon"] + found["Pss_Shmem"]) / 1024)
+            self.mebibytes = max(self.mebibytes, (found["Pss_Anon"] + found["Pss_Shmem"]) / 1024)
             time.sleep(0.02)
 
 
@@ -52,7 +52,7 @@ def convert(table: Path, rows: int, columns: int) -> dict[str, float]:
         write_canonical(READERS["simulated"], DataSettings(rows=rows), table)
     else:
         _write_noise(table, rows, columns)
-    return {"convert": time.perf_counter() - started, "convert_mb": peak.megabytes}
+    return {"convert": time.perf_counter() - started, "convert_mib": peak.mebibytes}
 
 
 def _write_noise(table: Path, rows: int, columns: int) -> None:
@@ -91,7 +91,7 @@ def trial(table: Path) -> dict[str, float]:
         )
         assert outcome.status == "ok", outcome.reason
     draw_s = (time.perf_counter() - drawn) / DRAWS
-    return {"read": times[1] - times[0], "prepare": times[2] - times[1], "draw": draw_s, "memory_mb": peak.megabytes}
+    return {"read": times[1] - times[0], "prepare": times[2] - times[1], "draw": draw_s, "memory_mib": peak.mebibytes}
 
 
 def _in_its_own_process(*arguments: str) -> dict[str, float]:
@@ -116,7 +116,7 @@ def main() -> None:
     if options.trial:
         print(json.dumps(trial(options.trial)))
         return
-    print("rows x columns | float32, MB | convert, s | MB | read, s | prepare, s | draw, s | memory, MB | of the table")
+    print("rows x columns | float32, MiB | convert, s | MiB | read, s | prepare, s | draw, s | memory, MiB | of table")
     for rows, columns in SIZES + (LARGE if options.large else []):
         with tempfile.TemporaryDirectory(prefix="bench-rows-") as folder:
             table = str(Path(folder) / "table.parquet")
@@ -124,9 +124,9 @@ def main() -> None:
             found |= _in_its_own_process("--trial", table)
         size = rows * columns * 4 / 2**20
         print(
-            f"{rows:,} x {columns:,} | {size:,.0f} | {found['convert']:.1f} | {found['convert_mb']:,.0f} | "
-            f"{found['read']:.1f} | {found['prepare']:.1f} | {found['draw']:.2f} | {found['memory_mb']:,.0f} | "
-            f"{found['memory_mb'] / size:.2f}",
+            f"{rows:,} x {columns:,} | {size:,.0f} | {found['convert']:.1f} | {found['convert_mib']:,.0f} | "
+            f"{found['read']:.1f} | {found['prepare']:.1f} | {found['draw']:.2f} | {found['memory_mib']:,.0f} | "
+            f"{found['memory_mib'] / size:.2f}",
             flush=True,
         )
 
