@@ -8,7 +8,7 @@ import pytest
 import ray
 from typer.testing import CliRunner
 
-from orchestrator import new as new_file
+from orchestrator import new
 from orchestrator.backends.inline import InlineBackend
 from orchestrator.cluster_nodes import ClusterNodes
 from orchestrator.interrupts import Interrupts
@@ -91,7 +91,7 @@ def test_a_complete_run_gets_its_report_again_and_missing_rows_are_refused(drive
 def test_a_sweep_file_is_fitted_to_a_table_beside_a_held_card(driver_says, tmp_path):
     driver_says(HELD)
     arguments = ["--data", "simulated", "--output", str(tmp_path / "new.yaml")]
-    done = CliRunner().invoke(new_file.app, arguments)
+    done = CliRunner().invoke(new.app, arguments)
     assert 0 == done.exit_code, done.output
 
 

@@ -97,7 +97,7 @@ def test_the_lock_goes_with_its_process(made):
     code = f"""
 import os, sys
 from pathlib import Path
-from orchestrator.storage import RunFolder, is_free
+from orchestrator.storage import RunFolder
 folder = RunFolder(Path({str(made)!r}), resume=True)
 print("locked", flush=True)
 sys.stdin.read()
