@@ -12,6 +12,9 @@ from analysis.paired import compare
 EVERY = "every kind"
 """Name of the mean over kinds."""
 
+LEFT_OUT = "left out, draws are missing"
+"""Begins the note of a mean that rests on some of the kinds."""
+
 KEY = ["source", "shots", "detector", "held_out"]
 
 
@@ -44,7 +47,7 @@ def generalisation(sweep: Sweep, metric: str) -> pd.DataFrame:
             draws = int(planned.get((source, shots, detector), 0))
             complete = [kind for kind in kinds if _is_complete(of_kind[kind], metric, draws)]
             lacking = [kind for kind in kinds if kind not in complete]
-            note = f"left out, draws are missing: {', '.join(lacking)}" if lacking else ""
+            note = f"{LEFT_OUT}: {', '.join(lacking)}" if lacking else ""
             records.append(
                 (source, shots, detector, EVERY, *_pair(cell[cell["held_out"].isin(complete)], metric, note))
             )

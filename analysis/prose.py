@@ -65,7 +65,9 @@ UNSEEN = (
     "with itself trained with the kind left in. Every other number of this page is of the unseen folds. Intervals are "
     "95 % over draws (paired t), not corrected for their number."
 )
-UNSEEN_CAPTION = "Upper numbers: the kind was never seen; in brackets: it was. Colour: the difference."
+UNSEEN_CAPTION = (
+    "Upper numbers: the kind was never seen; in brackets: it was. Colour: the difference. An empty cell lacks draws."
+)
 
 NEEDS = (
     "Labelled windows that the mean score over draws needs to reach a target, validation labels included: the curve "

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as PaperFigure
 
+from analysis.generalisation import EVERY, LEFT_OUT
 from analysis.plots import style
 from analysis.plots.page_figure import PageFigure
 
@@ -12,8 +13,12 @@ _SCALE = [[0.0, "#8c3b0c"], [0.5, "#f5f2ea"], [1.0, "#1d5a8c"]]
 
 
 def data(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one source and number of shots, detectors in order."""
+    """Return the rows of one source and number of shots, detectors in order.
+
+    A mean over some of the kinds is left out: beside means over all of them it would mislead.
+    """
     order = style.ordered(frame["detector"])
+    frame = frame[(frame["held_out"] != EVERY) | ~frame["note"].str.contains(LEFT_OUT, regex=False)]
     placed = frame.assign(place=[order.index(name) for name in frame["detector"]])
     return placed.sort_values(["place"], ascending=False, kind="stable").reset_index(drop=True)
 
@@ -28,7 +33,7 @@ def page(frame: pd.DataFrame, title: str) -> PageFigure:
     figure.heatmap(
         z=difference, x=[style.safe(k, 24) for k in kinds], y=[style.safe(d, 30) for d in detectors],
         zmin=-most, zmax=most, colorscale=_SCALE, customdata=np.dstack(others), xgap=2, ygap=2,
-        texttemplate="%{customdata[0]:.2f}<br>(%{customdata[1]:.2f})",
+        text=_texts(others[0], others[1], "<br>"), texttemplate="%{text}",  # cells take no customdata
         colorbar={"title": {"text": "unseen<br>minus seen"}},
         hovertemplate="<b>%{y}</b>, %{x}<br>" + title + " unseen %{customdata[0]:.3f}, seen %{customdata[1]:.3f}"
         "<br>difference %{z:+.3f} (%{customdata[2]:+.3f} to %{customdata[3]:+.3f}), %{customdata[4]:.0f} draws"
@@ -50,13 +55,21 @@ def paper(frame: pd.DataFrame, title: str) -> PaperFigure:
     axes.grid(visible=False)
     most = _most(difference)
     image = axes.imshow(difference, vmin=-most, vmax=most, cmap="BrBG", aspect="auto", origin="lower")
-    for (y, x), value in np.ndenumerate(unseen):
-        if np.isfinite(value):
-            axes.text(x, y, f"{value:.2f}\n({seen[y, x]:.2f})", ha="center", va="center", fontsize=6)
+    for y, row in enumerate(_texts(unseen, seen, "\n")):
+        for x, text in enumerate(row):
+            axes.text(x, y, text, ha="center", va="center", fontsize=6)
     axes.set_xticks(range(len(kinds)), [style.paper_text(k, 20) for k in kinds], rotation=35, ha="right", fontsize=7)
     axes.set_yticks(range(len(detectors)), [style.paper_text(d) for d in detectors], fontsize=7)
     figure.colorbar(image, ax=axes, label=f"{title}: unseen minus seen")
     return figure
+
+
+def _texts(unseen: np.ndarray, seen: np.ndarray, between: str) -> list[list[str]]:
+    """Return what stands in the cells: unseen, and seen in brackets; nothing where there is no score."""
+    return [
+        [f"{u:.2f}{between}({s:.2f})" if np.isfinite(u) else "" for u, s in zip(*rows, strict=True)]
+        for rows in zip(unseen, seen, strict=True)
+    ]
 
 
 def _most(difference: np.ndarray) -> float:

@@ -76,7 +76,16 @@ def test_the_figure_shows_every_kind(sweep):
     drawn = held_out.data(generalisation(sweep, AP).query("shots == 20"))
     figure = held_out.page(drawn, "average precision")
     assert np.allclose([[-0.2, 0.0, -0.1]], figure.data[0]["z"], atol=1e-9)
+    unseen, seen = (float(drawn[name].iloc[0]) for name in ("unseen", "seen"))
+    assert f"{unseen:.2f}<br>({seen:.2f})" == figure.data[0]["text"][0][0]
     held_out.paper(drawn, "average precision")
+
+
+def test_the_figure_has_no_mean_over_some_of_the_kinds(sweep):
+    short = sweep.rows[~((sweep.rows["fold"] == 0) & (sweep.rows["draw"] == 3))]
+    drawn = held_out.data(generalisation(replace(sweep, rows=short), AP).query("shots == 20"))
+    assert EVERY not in set(drawn["held_out"])
+    assert {"cpu", "disk"} == set(drawn["held_out"])
 
 
 def test_draws_that_take_most_of_the_pool_have_no_interval(sweep):
