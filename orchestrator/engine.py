@@ -230,9 +230,7 @@ def _workplace(
         series=series,
         machine=machine,
         slots=plan_slots(machine, resources, needs_gpu=needs_gpu),
-        draw_timeout_s=resources.draw_timeout_s,
-        gpu_memory_gb=resources.gpu_memory_gb,
-        host_memory_gb=resources.host_memory_gb,
+        limits=resources,
         weights=worker_folders(weights),
         external={said.key: said for said in plan.external.values()},
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from tempfile import TemporaryDirectory
 
@@ -23,7 +23,7 @@ from orchestrator.errors import PlanError
 from orchestrator.estimate import FITS, SPENT, CellCost, Costs, windows_of
 from orchestrator.interrupts import SIGNALS, ends_in_order
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
-from orchestrator.resources import Slots, card_variables
+from orchestrator.resources import Device, Slots, card_variables, trial_resources
 from orchestrator.variables import environment, thread_variables
 from orchestrator.weights import resolve_weights, worker_folders
 from trainables.data.big_tables import StoredSeries, stored
@@ -59,14 +59,7 @@ def probe(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots) -
     """
     started = time.monotonic()
     weights = worker_folders(resolve_weights(plan))
-    resources = plan.spec.resources
-    on_cpu = TrialResources(
-        threads=slots.threads,
-        host_memory_gb=resources.host_memory_gb,
-        weights=weights,
-        external={said.key: said for said in plan.external.values()},
-    )
-    on_card = replace(on_cpu, device="cuda", host_memory_gb=None, gpu_memory_gb=resources.gpu_memory_gb)
+    external = {said.key: said for said in plan.external.values()}
     jobs = _jobs(plan, slots)
     with ends_in_order(), TemporaryDirectory(prefix="sweep-probe-") as cache:
         variables = {**thread_variables(slots.threads), **card_variables(slots), "FEWSHOT_CACHE": cache}
@@ -74,7 +67,9 @@ def probe(plan: SweepPlan, series: Mapping[str, LabelledSeries], slots: Slots) -
             found: dict[str, Measured] = {}
             for on_gpu in (True, False):
                 mine = [job for job in jobs if job.on_gpu == on_gpu]
-                found |= _measured(plan, series, mine, on_card if on_gpu else on_cpu, _at_once(slots, on_gpu=on_gpu))
+                device: Device = "cuda" if on_gpu else "cpu"
+                resources = trial_resources(plan.spec.resources, device, weights, external)
+                found |= _measured(plan, series, mine, resources, _at_once(slots, on_gpu=on_gpu))
     problems = [f"{name}: {one.problem}" for name, one in found.items() if one.problem]
     if problems:
         return Costs({}, "", f"the probe failed on {'; '.join(problems)}")

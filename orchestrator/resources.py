@@ -8,11 +8,16 @@ Sizes are in GB of 1,024 MiB, as `nvidia-smi` and card names count.
 import math
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from orchestrator.errors import PlanError
 from orchestrator.spec import ResourceSettings
+from trainables.data.external_scores import ExternalScores
+from trainables.protocol import TrialResources
+
+Device = Literal["cpu", "cuda"]
 
 RESERVE_GB = 0.5
 """Left free on a card for contexts and fragmentation when trials are packed."""
@@ -174,6 +179,26 @@ def _slots_on(gpus: Sequence[Gpu], concurrent: int, resources: ResourceSettings)
         roomy=bool(fitting) and all(gpu.free_gb >= 2 * NOMINAL * cap for gpu in fitting),
         visible=tuple(gpu.id for gpu in fitting) if notes else (),
         notes=notes,
+    )
+
+
+def trial_resources(
+    limits: ResourceSettings,
+    device: Device,
+    weights: Mapping[str, str],
+    external: Mapping[str, ExternalScores],
+    *,
+    large: bool = False,
+) -> TrialResources:
+    """Return what a trial may use, twice the memory in a `large` slot; `run_trial` sets its seed."""
+    room = 2 if large else 1
+    return TrialResources(
+        threads=limits.threads,
+        device=device,
+        gpu_memory_gb=room * limits.gpu_memory_gb if device == "cuda" else None,
+        host_memory_gb=room * limits.host_memory_gb if device == "cpu" else None,
+        weights=weights,
+        external=external,
     )
 
 

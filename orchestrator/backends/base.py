@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from orchestrator.driver import Driver
 from orchestrator.interrupts import Interrupts
 from orchestrator.places import Places
 from orchestrator.plan import Cell
-from orchestrator.resources import Machine, Slots
+from orchestrator.resources import Device, Machine, Slots, trial_resources
+from orchestrator.spec import ResourceSettings
 from trainables.data.external_scores import ExternalScores
 from trainables.data.series import LabelledSeries
 from trainables.protocol import TrialResources
 from trainables.trial import EvaluationSettings
 
-Device = Literal["cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("cpu", "cuda")
 
 
@@ -28,10 +28,8 @@ class Workplace:
         By source name.
     machine, slots
         This machine, and how many trials run at once on it.
-    draw_timeout_s
-        Seconds after which a draw is ended.
-    gpu_memory_gb, host_memory_gb
-        Caps of device memory of a trial that has a GPU, and of memory of one that has none.
+    limits
+        What a trial may use, and how long a draw may take.
     weights, external
         See `TrialResources`.
     """
@@ -40,9 +38,7 @@ class Workplace:
     series: Mapping[str, LabelledSeries]
     machine: Machine
     slots: Slots
-    draw_timeout_s: float
-    gpu_memory_gb: float
-    host_memory_gb: float
+    limits: ResourceSettings
     weights: Mapping[str, str] = field(default_factory=dict)
     external: Mapping[str, ExternalScores] = field(default_factory=dict)
 
@@ -51,16 +47,8 @@ class Workplace:
         return "cuda" if cell.gpu and self.slots.gpu else "cpu"
 
     def resources(self, device: Device, *, large: bool = False) -> TrialResources:
-        """Return what a trial may use, twice the memory in a `large` slot; `run_trial` sets its seed."""
-        room = 2 if large else 1
-        return TrialResources(
-            threads=self.slots.threads,
-            device=device,
-            gpu_memory_gb=room * self.gpu_memory_gb if device == "cuda" else None,
-            host_memory_gb=room * self.host_memory_gb if device == "cpu" else None,
-            weights=self.weights,
-            external=self.external,
-        )
+        """See `trial_resources`."""
+        return trial_resources(self.limits, device, self.weights, self.external, large=large)
 
 
 class Fleet(Protocol):

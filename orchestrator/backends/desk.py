@@ -129,7 +129,7 @@ class Desk:
         self._fleet.places.doubt(trial_id)
         running = self._forget(trial_id)
         left = tuple(running.left)
-        overtime = time.monotonic() - running.since - self._workplace.draw_timeout_s
+        overtime = time.monotonic() - running.since - self._workplace.limits.draw_timeout_s
         status, reason, again = _why_lost(error, hung=overtime >= GRACE_S / 2)
         if status == "oom" and self._may_enlarge(running):
             self.driver.enlarged(running.assignment, left, reason)

@@ -28,7 +28,7 @@ class InlineBackend:
                         workplace.settings[source],
                         workplace.series[source],
                         workplace.resources(workplace.device(plan.cell)),
-                        timeout_s=workplace.draw_timeout_s,
+                        timeout_s=workplace.limits.draw_timeout_s,
                         hard=False,
                     )
                 if not driver.report(assignment, draw, outcome):

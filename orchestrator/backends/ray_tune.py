@@ -211,7 +211,7 @@ def _tuner(desk: Desk, workplace: Workplace, storage: Path, *, here: bool, verbo
             for device in DEVICES
             for large in (False, True)
         },
-        draw_timeout_s=workplace.draw_timeout_s,
+        draw_timeout_s=workplace.limits.draw_timeout_s,
     )
 
     def request(config: dict[str, str]) -> tune.PlacementGroupFactory:  # travels with the class: uses nothing of ours

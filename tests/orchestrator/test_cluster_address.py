@@ -13,6 +13,7 @@ from orchestrator.cluster import connected
 from orchestrator.errors import PlanError
 from orchestrator.interrupts import Interrupts
 from orchestrator.resources import Machine, Slots
+from orchestrator.spec import ResourceSettings
 from tests.fakes.plans import make_cell, make_sweep_plan
 
 
@@ -82,9 +83,7 @@ def gpu_plan(*, wait: bool):
 
 @pytest.fixture
 def workplace():
-    return Workplace(
-        {}, {}, Machine(2, ()), Slots(2, 0, 0, 0.0, 1), draw_timeout_s=9, gpu_memory_gb=8, host_memory_gb=4
-    )
+    return Workplace({}, {}, Machine(2, ()), Slots(2, 0, 0, 0.0, 1), ResourceSettings())
 
 
 @pytest.mark.ray
