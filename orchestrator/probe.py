@@ -26,7 +26,7 @@ from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.resources import Device, Slots, card_variables, trial_resources
 from orchestrator.variables import environment, thread_variables
 from orchestrator.weights import resolve_weights, worker_folders
-from trainables.data.big_tables import StoredSeries, stored
+from trainables.data.big_tables import StoredSeries, handed_over, opened
 from trainables.data.series import LabelledSeries
 from trainables.metrics import METRICS
 from trainables.probe import Measured, ProbeRequest, measure
@@ -110,9 +110,11 @@ def _measured(
         return {}
     context = multiprocessing.get_context("spawn")
     found: dict[str, Measured] = {}
-    handed = {name: stored(one) or one for name, one in series.items()}  # a mapped table is opened, not copied
     with ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=_keep, initargs=(plan.settings, handed, resources)
+        min(workers, len(jobs)),
+        context,
+        initializer=_keep,
+        initargs=(plan.settings, handed_over(series), resources),
     ) as pool:
         waiting: list[tuple[Job, Future[list[Measured]]]] = []
         try:
@@ -153,8 +155,7 @@ def _keep(
 ) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    opened = {name: one.open() if isinstance(one, StoredSeries) else one for name, one in series.items()}
-    _kept.append((settings, opened, resources))
+    _kept.append((settings, opened(series), resources))
 
 
 def _end_with_parent() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ray import tune
 
-from trainables.data.big_tables import StoredSeries
+from trainables.data.big_tables import StoredSeries, opened
 from trainables.data.series import LabelledSeries
 from trainables.protocol import TrialResources
 from trainables.trial import EvaluationSettings, TrialOutcome, TrialRequest
@@ -48,9 +48,7 @@ class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
     ) -> None:
         """Keep what all trials share; `resources` by kind."""
         self._settings = settings or {}
-        self._series = {
-            name: one.open() if isinstance(one, StoredSeries) else one for name, one in (series or {}).items()
-        }
+        self._series = opened(series or {})
         self._resources, self._draw_timeout_s = resources or {}, draw_timeout_s
         self.reset_config(config)
 

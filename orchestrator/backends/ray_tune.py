@@ -29,7 +29,7 @@ from orchestrator.cluster import connected
 from orchestrator.driver import Driver
 from orchestrator.interrupts import Interrupts
 from orchestrator.variables import environment
-from trainables.data.big_tables import stored
+from trainables.data.big_tables import handed_over
 from trainables.tune_trainable import OUTCOME, DrawTrainable, kind_of
 
 logger = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ def _tuner(desk: Desk, workplace: Workplace, storage: Path, *, here: bool, verbo
     trainable = tune.with_parameters(
         DrawTrainable,
         settings=dict(workplace.settings),
-        series={name: (stored(one) if here else None) or one for name, one in workplace.series.items()},
+        series=handed_over(workplace.series) if here else dict(workplace.series),
         resources={
             kind_of(device, large=large): workplace.resources(device, large=large)
             for device in DEVICES

@@ -11,7 +11,7 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -105,6 +105,16 @@ def stored(series: LabelledSeries) -> StoredSeries | None:
         return None
     nothing = np.empty((0, series.values.shape[1]), dtype=np.float32)
     return StoredSeries(path, (series.values.shape[0], series.values.shape[1]), replace(series, values=nothing))
+
+
+def handed_over(series: Mapping[str, LabelledSeries]) -> dict[str, LabelledSeries | StoredSeries]:
+    """Return series for other processes of this machine: those in files are opened there (`opened`), not copied."""
+    return {name: stored(one) or one for name, one in series.items()}
+
+
+def opened(series: Mapping[str, LabelledSeries | StoredSeries]) -> dict[str, LabelledSeries]:
+    """Return the series that another process handed over."""
+    return {name: one.open() if isinstance(one, StoredSeries) else one for name, one in series.items()}
 
 
 def file_of(table: Table) -> Path | None:
