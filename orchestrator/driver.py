@@ -31,12 +31,6 @@ logger = logging.getLogger(__name__)
 
 Row = dict[str, Value]
 
-MOST_ATTEMPTS = 2
-"""A draw whose worker was lost is handed out once more; one whose program raised is not."""
-
-MOST_NODE_LOSSES = 5
-"""A draw whose node was lost did nothing wrong; spot machines go away several times a day."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
@@ -189,24 +183,15 @@ class Driver:
         """Take back draws of a trial that did not start: its node is gone."""
         self._search.requeue(replace(assignment, draws=draws))
 
-    def lost(
-        self,
-        assignment: Assignment,
-        draws: tuple[int, ...],
-        outcome: TrialOutcome,
-        *,
-        again: bool,
-        most: int = MOST_ATTEMPTS,
-    ) -> None:
+    def lost(self, assignment: Assignment, draws: tuple[int, ...], outcome: TrialOutcome, *, most: int) -> None:
         """Note that a worker died before it reported these draws, the first of them being under way.
 
-        With `again` that draw runs once more, at most `most` times in all, before it has this outcome; the others run
-        in any case.
+        That draw runs at most `most` times in all before it has this outcome; the others run in any case.
         """
         plan = assignment.plan
         key = (plan.id, draws[0])
         self._losses[key] += 1
-        if again and self._losses[key] < most:
+        if self._losses[key] < most:
             logger.warning("%s draw %d: %s; it runs once more", plan.cell.name, draws[0], outcome.reason)
             self._attempts[key] += 1
             self._search.requeue(replace(assignment, draws=draws))

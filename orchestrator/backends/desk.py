@@ -10,7 +10,7 @@ from itertools import product
 
 from orchestrator.assignments import Assignment
 from orchestrator.backends.base import Fleet, Workplace
-from orchestrator.driver import MOST_ATTEMPTS, MOST_NODE_LOSSES, Driver
+from orchestrator.driver import Driver
 from orchestrator.errors import OrchestratorError, PlanError
 from orchestrator.interrupts import Interrupts
 from orchestrator.plan import Cell
@@ -25,6 +25,12 @@ IDLE_S = 30.0
 
 GIVE_UP_S = 120.0
 """A cluster in which nothing can run for this long ends the sweep, unless `resources.wait_for_nodes`."""
+
+MOST_ATTEMPTS = 2
+"""A draw whose worker was lost is handed out once more; one whose program raised is not."""
+
+MOST_NODE_LOSSES = 5
+"""A draw whose node was lost did nothing wrong; spot machines go away several times a day."""
 
 NODE_LOST = re.compile(r"node (?:has died|was terminated|failed)|NodeDied|ActorUnavailableError", re.IGNORECASE)
 """In the text of an error: not the worker died by itself, but its node went away, or the link to it."""
@@ -130,14 +136,12 @@ class Desk:
         running = self._forget(trial_id)
         left = tuple(running.left)
         overtime = time.monotonic() - running.since - self._workplace.limits.draw_timeout_s
-        status, reason, again = _why_lost(error, hung=overtime >= GRACE_S / 2)
+        status, reason, most = _why_lost(error, hung=overtime >= GRACE_S / 2)
         if status == "oom" and self._may_enlarge(running):
             self.driver.enlarged(running.assignment, left, reason)
         else:
-            with_node = again and NODE_LOST.search(error) is not None
-            most = MOST_NODE_LOSSES if with_node else MOST_ATTEMPTS
             outcome = TrialOutcome(status=status, reason=reason, trace=error)
-            self.driver.lost(running.assignment, left, outcome, again=again, most=most)
+            self.driver.lost(running.assignment, left, outcome, most=most)
 
     def stranded(self) -> list[str]:
         """Return the trials that wait for a node that is gone."""
@@ -195,12 +199,13 @@ class _Idle:
             logger.warning("nothing has run for %.0f s: %s", now - self._since, reason)
 
 
-def _why_lost(error: str, *, hung: bool) -> tuple[Status, str, bool]:
-    """Return status, reason and whether to try again, from what Ray says about a trial that ended in an error."""
+def _why_lost(error: str, *, hung: bool) -> tuple[Status, str, int]:
+    """Return status, reason and how often the draw may run, from what Ray says about a trial that ended in an error."""
+    most = MOST_NODE_LOSSES if NODE_LOST.search(error) else MOST_ATTEMPTS
     if hung:
-        return "timeout", "the draw ran too long in code that cannot be interrupted; its worker was ended", False
+        return "timeout", "the draw ran too long in code that cannot be interrupted; its worker was ended", 1
     if "low on memory" in error:
-        return "oom", "Ray ended the worker: the machine ran low on memory", True
+        return "oom", "Ray ended the worker: the machine ran low on memory", most
     if "RayTaskError" in error or "Traceback" in error:
-        return "failed", f"the worker broke: {error.strip().splitlines()[-1]}", False
-    return "failed", "the worker died", True
+        return "failed", f"the worker broke: {error.strip().splitlines()[-1]}", 1
+    return "failed", "the worker died", most
