@@ -29,6 +29,7 @@ def browser():
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
     skill = {"random": {0: 0.0}, HOSTILE: {20: 1.0}, "isolation_forest": {0: 0.7, 20: 0.8}, "moment_lora": {20: 2.0}}
+    skill["external"] = {0: 0.6}  # the table beside its alerts is the widest of the page
     sweep = FakeSweep(skill=skill, draws=6, sources=("shop", HOSTILE), candidates=3, fault_types=("cpu", HOSTILE))
     return build_report([make_run(tmp_path_factory.mktemp("browser") / "run", sweep)])
 
