@@ -3,7 +3,6 @@
 import re
 import secrets
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import yaml
 
 from orchestrator.cluster_check import check_cluster
 from tests.fakes.sweeps import comparable, plan_of, rows_of, run_sweep
-from tests.multinode.hosts import HOME, ROOT, Host, Hosts, wait_until, why_not
+from tests.multinode.hosts import HOME, ROOT, Host, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.netns]
 
@@ -19,17 +18,6 @@ PACED = '\n  paced: {class: "tests.fakes.savable_detectors:Paced", pace: 0.1}\n'
 SMALL = " --num-cpus=1 --object-store-memory=80000000"
 TOKEN = {"RAY_AUTH_MODE": "token"}
 CLUSTER = str(HOME / "cluster.yaml")
-
-
-@pytest.fixture
-def hosts():
-    problem = why_not(ssh=True)
-    if problem:
-        pytest.skip(problem)
-    with tempfile.TemporaryDirectory(prefix="fs", dir="/tmp") as folder:
-        made = Hosts(Path(folder))
-        yield made
-        made.close()
 
 
 def cluster_file(laptop: Host) -> dict[str, object]:
@@ -53,9 +41,9 @@ def cluster_file(laptop: Host) -> dict[str, object]:
     return values
 
 
-def test_ray_up_a_job_with_a_sweep_and_ray_down(hosts, tmp_path):
+def test_ray_up_a_job_with_a_sweep_and_ray_down(hosts_with_ssh, tmp_path):
     plan, series = plan_of(tmp_path, PACED, ["few_shot.report_seeds.count=6", "few_shot.shots=[8]"])
-    head, _worker, laptop = hosts.add(1, ssh=True), hosts.add(2, ssh=True), hosts.add(3, ssh=True)
+    head, _worker, laptop = (hosts_with_ssh.add(number, ssh=True) for number in (1, 2, 3))
     (laptop.home / ".ray" / "auth_token").write_text(secrets.token_hex(32))
     (laptop.home / "cluster.yaml").write_text(yaml.safe_dump(cluster_file(laptop)))
     (tmp_path / "checked.yaml").write_text(yaml.safe_dump(offline(cluster_file(laptop), tmp_path)))

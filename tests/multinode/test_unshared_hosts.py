@@ -2,13 +2,11 @@
 
 import secrets
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.sweeps import comparable, plan_of, rows_of, run_sweep
-from tests.multinode.hosts import CODE, HOME, Host, Hosts, wait_until, why_not
+from tests.multinode.hosts import CODE, HOME, Host, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.netns]
 
@@ -17,17 +15,6 @@ HEAD = "10.77.0.1:6379"
 QUICK = {f"RAY_health_check_{name}": value for name, value in (
     ("initial_delay_ms", "500"), ("period_ms", "500"), ("timeout_ms", "1500"), ("failure_threshold", "4"))}  # fmt: skip
 TOKEN = {"RAY_AUTH_MODE": "token"}
-
-
-@pytest.fixture
-def hosts():
-    problem = why_not()
-    if problem:
-        pytest.skip(problem)
-    with tempfile.TemporaryDirectory(prefix="fs", dir="/tmp") as folder:
-        made = Hosts(Path(folder))
-        yield made
-        made.close()
 
 
 def join(host: Host, token: str, *, cpus: int = 1) -> None:
