@@ -1,11 +1,11 @@
 """Ray for a sweep: started on this machine and stopped afterwards, or a running cluster that code is shipped to."""
 
-import importlib
 import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import ray
@@ -16,12 +16,11 @@ from orchestrator.errors import PlanError
 from orchestrator.interrupts import Interrupts
 from orchestrator.places import Node, Places
 from orchestrator.plan import SweepPlan
+from orchestrator.provenance import PACKAGES, own_code
 from orchestrator.resources import Slots, card_variables
 from orchestrator.variables import environment, thread_variables
 
 logger = logging.getLogger(__name__)
-
-PACKAGES = ("orchestrator", "trainables", "analysis")
 
 LEAST_STORE_MB = 256
 """Object store beside the data: results on their way to the driver."""
@@ -119,13 +118,7 @@ _DRIVER_ONLY: Mapping[str, str | None] = {"WANDB_API_KEY": None}
 def _shipped(plan: SweepPlan) -> list[Path]:
     """Return the folders and files that workers import: our packages and the user's own detector modules."""
     root = Path(__file__).resolve().parent.parent
-    paths = [root / name for name in PACKAGES]
-    for cell in plan.cells:
-        if cell.class_path is not None:
-            top = importlib.import_module(cell.class_path.partition(":")[0].partition(".")[0])
-            places = [Path(place) for place in getattr(top, "__path__", [])] or [Path(str(top.__file__))]
-            paths += [place for place in places if place not in paths]
-    return paths
+    return [*(root / name for name in PACKAGES), *chain.from_iterable(own_code(plan).values())]
 
 
 def _python_path() -> str:

@@ -21,7 +21,7 @@ from orchestrator.options import RunOptions
 from orchestrator.plan import SweepPlan
 from orchestrator.provenance import Provenance, manifest, provenance
 from orchestrator.resources import Machine, local_machine, plan_slots
-from orchestrator.results import read_manifest
+from orchestrator.results import candidates_at_first, read_manifest
 from orchestrator.rows import SweepFacts
 from orchestrator.storage import LOG, SPEC, RunFolder
 from orchestrator.summary import Outcome, print_summary
@@ -90,7 +90,9 @@ def run(
                 machine = local_machine()
                 if not driver.is_over:
                     folder.write_text(SPEC, plan.spec.to_yaml())
-                    folder.write_manifest(manifest(plan, origin, machine, weights, earlier))
+                    folder.write_manifest(
+                        manifest(plan, origin, machine, weights, earlier, candidates_at_first(run_dir))
+                    )
                 audience.on_start(plan, folder.records)
                 try:
                     _work(driver, folder, _workplace(driver, series, machine, weights, options), interrupts, options)

@@ -23,9 +23,6 @@ class RunOptions:
         The run folder exists: run only what its rows do not hold. False: the folder is new and empty.
     retry_failed
         With `resume`: draws whose last row is not ok run again.
-    extend
-        With `resume`: this many more configurations per searched cell. The command line has added them to
-        `plan.spec.search.candidates` and to the cells already; the engine stores the longer spec.
     force
         With `resume`: go on although code, data or packages changed since; such rows carry another fingerprint.
     """
@@ -36,7 +33,6 @@ class RunOptions:
     verbose: bool = False
     resume: bool = False
     retry_failed: bool = False
-    extend: int = 0
     force: bool = False
 
     @property

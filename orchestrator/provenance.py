@@ -4,6 +4,7 @@ The fingerprint covers what can change a number. Two runs with one fingerprint m
 """
 
 import hashlib
+import importlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +82,10 @@ def provenance(plan: SweepPlan, weights: Mapping[str, ResolvedWeights]) -> Prove
     }
     shared["detectors"] = {name: _without_place(plan, name) for name in plan.spec.detectors}
     return Provenance(
-        code={name: package_digest(root / name) for name in PACKAGES},
+        code={
+            **{name: package_digest(root / name) for name in PACKAGES},
+            **{name: _python_digest(places) for name, places in own_code(plan).items()},
+        },
         data={**plan.data_digests, **{f"of {name}": said.key for name, said in plan.external.items()}},
         spec=dict(_leaves(shared)),
         versions=dict(_versions()),
@@ -106,6 +110,29 @@ def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
             yield f"{prefix}{name}", json.dumps(value, sort_keys=True, default=str)
 
 
+def own_code(plan: SweepPlan) -> dict[str, list[Path]]:
+    """Return the files or folders of the user's own detectors (`class: module:Class`), by top-level module."""
+    found = {}
+    for cell in plan.cells:
+        if cell.class_path is not None:
+            name = cell.class_path.partition(":")[0].partition(".")[0]
+            top = importlib.import_module(name)
+            if name not in PACKAGES:
+                found[name] = [Path(place) for place in getattr(top, "__path__", [])] or [Path(str(top.__file__))]
+    return found
+
+
+def _python_digest(places: Sequence[Path]) -> str:
+    """Return the hash of the Python files in folders, or of single ones; what else lies there may be large."""
+    state = hashlib.sha256()
+    for place in places:
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            state.update(
+                path.relative_to(place).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest()
+            )
+    return state.hexdigest()[:16]
+
+
 def package_digest(folder: Path) -> str:
     """Return the hash of every file of a package, weights included, caches left out."""
     state = hashlib.sha256()
@@ -122,10 +149,12 @@ def manifest(
     machine: Machine,
     weights: Mapping[str, ResolvedWeights],
     earlier: Sequence[str] = (),
+    candidates_at_first: int | None = None,
 ) -> dict[str, object]:
     """Return `manifest.json`: fingerprint and its parts, planned cells, seeds, hardware; no host or user names.
 
-    `earlier` are the fingerprints of rows that the folder held before code or data changed.
+    `earlier` are the fingerprints of rows that the folder held before code or data changed, `candidates_at_first`
+    is the length of its search before it was extended; None: now.
     """
     cells = [
         {
@@ -151,6 +180,7 @@ def manifest(
         },
         "weights": {name: {"sha256": found.sha256, "untrained": found.untrained} for name, found in weights.items()},
         "seeds": {"search": plan.spec.search.seed},
+        "candidates_at_first": plan.spec.search.candidates if candidates_at_first is None else candidates_at_first,
         "rows": plan.rows,
         "cells": cells,
     }

@@ -168,6 +168,14 @@ def write_parquet(run: Path) -> Path:
     return path
 
 
+def candidates_at_first(run: Path) -> int | None:
+    """Return how many configurations a searched cell had when a run began; None before it has a manifest."""
+    if not (run / "manifest.json").exists():
+        return None
+    found = read_manifest(run).get("candidates_at_first")
+    return found if isinstance(found, int) else None
+
+
 def read_manifest(run: Path) -> dict[str, object]:
     """Return `manifest.json`: fingerprint, data, versions, hardware, seeds.
 

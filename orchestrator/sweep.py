@@ -30,6 +30,7 @@ from orchestrator.plan import make_plan
 from orchestrator.plan_view import print_plan
 from orchestrator.probe import probe as measured_costs
 from orchestrator.resources import local_machine, plan_slots
+from orchestrator.results import candidates_at_first
 from orchestrator.spec import SweepSpec, load_spec
 from orchestrator.storage import SPEC, RunFolder
 from orchestrator.time_budget import fitted, seconds_of
@@ -61,7 +62,7 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Run what this run folder lacks.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: failed draws again.")] = False,
-    extend: Annotated[int, typer.Option(min=0, help="With --resume: N more candidates a searched cell.")] = 0,
+    extend: Annotated[int, typer.Option(min=0, help="With --resume: N more candidates than at first.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="With --resume: although code or data changed.")] = False,
     address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")] = None,
     backend: Annotated[Backend, typer.Option(help="inline: in this process, for a debugger.")] = "ray",
@@ -73,16 +74,17 @@ def sweep(  # noqa: PLR0917  (typer: one argument per option)
     if not console.is_terminal:
         console.width = 200  # a file has no width: nothing is cut or wrapped there
     _configure_logging(logging.DEBUG if verbose else logging.WARNING)
-    options = RunOptions(backend, address, quiet, verbose, resume is not None, retry_failed, extend, force)
+    options = RunOptions(backend, address, quiet, verbose, resume is not None, retry_failed, force)
     try:
         _refuse_combinations(
-            options, spec=spec, output=output, overrides=overrides, probe=probe, time_budget=time_budget
+            options, spec=spec, output=output, overrides=overrides, probe=probe, time_budget=time_budget, extend=extend
         )
         budget_s = None if time_budget is None else seconds_of(time_budget)
         checked = load_spec(_spec_path(spec, resume), overrides=overrides or [], data=data)
         run_dir = resume or new_run(checked.name, output)
         forecast = Forecast(probe, budget_s)
-        code = _run(_extended(checked, extend), run_dir, options, console, forecast, dry_run=dry_run)
+        longer = _extended(checked, run_dir, extend) if extend else checked
+        code = _run(longer, run_dir, options, console, forecast, dry_run=dry_run)
     except (OrchestratorError, TrainablesError) as err:
         sys.stderr.write(f"{err}\n")
         raise typer.Exit(2) from err
@@ -149,7 +151,7 @@ def _configure_logging(level: int) -> None:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[console])
 
 
-def _refuse_combinations(options: RunOptions, **only_new: object) -> None:
+def _refuse_combinations(options: RunOptions, *, extend: int, **only_new: object) -> None:
     names = {"spec": "SPEC", "output": "--output", "overrides": "--set"}
     names |= {"probe": "--probe", "time_budget": "--time-budget"}
     if options.resume:
@@ -160,7 +162,7 @@ def _refuse_combinations(options: RunOptions, **only_new: object) -> None:
     wrong = [names[name] for name in ("probe", "time_budget") if only_new[name]]
     if wrong and options.cluster:
         raise SpecError([f"{wrong[0]} measures this machine, not the cluster {options.cluster}; leave out one of both"])
-    alone = {"--retry-failed": options.retry_failed, "--extend": options.extend, "--force": options.force}
+    alone = {"--retry-failed": options.retry_failed, "--extend": extend, "--force": options.force}
     wrong = [name for name, value in alone.items() if value]
     if wrong:
         raise SpecError([f"{wrong[0]} goes with --resume RUN"])
@@ -175,8 +177,10 @@ def _spec_path(spec: Path | None, resume: Path | None) -> Path:
     return spec
 
 
-def _extended(spec: SweepSpec, more: int) -> SweepSpec:
-    search = spec.search.model_copy(update={"candidates": spec.search.candidates + more})
+def _extended(spec: SweepSpec, run: Path, more: int) -> SweepSpec:
+    """Return a search of `more` candidates beyond those that the run began with: said twice, it adds them once."""
+    now = spec.search.candidates
+    search = spec.search.model_copy(update={"candidates": max(now, (candidates_at_first(run) or now) + more)})
     return spec.model_copy(update={"search": search})
 
 

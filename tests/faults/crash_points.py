@@ -134,10 +134,10 @@ def extended(small: SmallSweep) -> Scene:
 
     def extend() -> int:
         small.copy_of_whole(whole)
-        return run_sweep(longer, small.series, whole, backend="inline", resume=True, extend=2)[0]
+        return run_sweep(longer, small.series, whole, backend="inline", resume=True)[0]
 
     forked(extend)
-    return Scene(longer, whole, small.copy_of_whole, {"resume": True, "extend": 2})
+    return Scene(longer, whole, small.copy_of_whole, {"resume": True})
 
 
 SCENES = {"new": new, "resumed": resumed, "extended": extended}

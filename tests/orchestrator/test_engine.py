@@ -112,7 +112,7 @@ def test_a_forced_resume_tags_its_rows(searched):
 def test_a_longer_search_keeps_its_rows_and_reports_one_winner(searched, tmp_path):
     _, series, run, rows = searched
     longer, _ = plan_of(tmp_path, SEARCHED, ["search.candidates=9"])
-    code, more = run_sweep(longer, series, run, backend="inline", resume=True, extend=5)
+    code, more = run_sweep(longer, series, run, backend="inline", resume=True)
     assert 0 == code
     assert {key for key, row in rows.items() if row["phase"] == "select"} <= set(more)
     report = [row for row in more.values() if row["phase"] == "report" and row["status"] == "ok"]
@@ -142,7 +142,7 @@ def test_report_rows_of_a_beaten_winner_are_set_aside(searched, tmp_path):
             row["average_precision"] = 1.0
     (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     longer, _ = plan_of(tmp_path, SEARCHED, ["search.candidates=5"])
-    _, more = run_sweep(longer, series, run, backend="inline", resume=True, extend=1)
+    _, more = run_sweep(longer, series, run, backend="inline", resume=True)
     report = pd.DataFrame([row for row in more.values() if row["phase"] == "report"])
     assert {"ok": 2, "pruned": 2} == report["status"].value_counts().to_dict()
     assert report.loc[report["status"] == "pruned", "average_precision"].isna().all()

@@ -65,3 +65,18 @@ def test_a_changed_key_of_the_sweep_file_is_named_with_both_values(tmp_path):
     now = provenance(plan_of(tmp_path, SEARCHED, ["few_shot.balance=natural", "few_shot.shots=[0, 8, 9]"])[0], {})
     expected = ['spec few_shot.balance: was "balanced", is "natural"', "spec few_shot.shots: was [0, 8], is [0, 8, 9]"]
     assert expected == now.changes({"provenance": asdict(was)})
+
+
+def test_the_users_own_detector_is_part_of_the_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = tmp_path / "own_detectors.py"
+    own.write_text("from tests.fakes.detectors import Instant as Mine\n")
+    detectors = "\n  mine: {class: 'own_detectors:Mine'}"
+
+    def code():
+        return provenance(plan_of(tmp_path, detectors)[0], {}).code
+
+    before = code()
+    assert {"orchestrator", "trainables", "analysis", "own_detectors"} == set(before)
+    own.write_text(own.read_text() + "GAIN = 2\n")
+    assert {"own_detectors"} == {name for name, digest in code().items() if digest != before[name]}

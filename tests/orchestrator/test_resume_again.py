@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator.errors import RunFolderError
 from orchestrator.results import read_scores, score_file
+from orchestrator.sweep import app
 from tests.fakes.sweeps import SEARCHED, comparable, plan_of, rows_of, run_sweep
 
 PLAIN = '\n  plain: {class: "tests.fakes.detectors:InstantNormal"}\n'
@@ -72,7 +74,7 @@ def test_retrying_where_nothing_failed_writes_nothing(finished):
 def test_a_longer_search_that_was_interrupted_ends_as_one_that_was_not(finished, tmp_path):
     _, series, run = finished
     longer, _ = plan_of(tmp_path, SEARCHED + PLAIN, ["search.candidates=7"])
-    code, whole = run_sweep(longer, series, run, backend="inline", resume=True, extend=3)
+    code, whole = run_sweep(longer, series, run, backend="inline", resume=True)
     assert 0 == code
     written = (run / "rows.jsonl").read_bytes()
     lines = written.splitlines(keepends=True)
@@ -113,3 +115,21 @@ def test_results_that_a_killed_driver_did_not_write_are_made_up_for(finished):
     kept = {name for name in before if name not in {"results.part", "sweep.log", "optuna.journal"}}
     assert {name: before[name] for name in kept} == {name: everything(run)[name] for name in kept}
     assert not (run / "results.part").exists()
+
+
+def test_extending_adds_to_what_the_run_began_with_however_often_it_is_said(finished):
+    _, _, run = finished
+
+    def extended(more: str) -> tuple[int, int]:
+        result = CliRunner().invoke(app, ["--resume", str(run), "--backend", "inline", "--quiet", "--extend", more])
+        assert 0 == result.exit_code, result.output
+        rows = pd.DataFrame(rows_of(run).values())
+        return len(rows), rows.loc[rows["detector"] == "searched", "candidate"].nunique()
+
+    first = extended("2")
+    after = everything(run)
+    assert first == extended("2")
+    assert after == everything(run)
+    longer = extended("3")
+    assert longer[1] == first[1] + 1
+    assert longer == extended("1")  # fewer than there are: nothing to do

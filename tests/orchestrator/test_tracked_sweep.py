@@ -123,7 +123,7 @@ def test_tracking_that_is_switched_on_for_a_resumed_run_takes_in_its_earlier_tri
     start(shorter, series, tmp_path / "run", [])
     early = set(trials_of(read_records(tmp_path / "run")))
     observer = wandb_observer(WandbSettings(mode="offline"), tmp_path / "run")
-    assert 0 == start(plan, series, tmp_path / "run", [observer], resume=True, extend=2)
+    assert 0 == start(plan, series, tmp_path / "run", [observer], resume=True)
     written = {entry.run_id.removeprefix("run-") for entry in Ledger(tmp_path / "run").waiting()}
     assert early < written
     assert {*trials_of(read_records(tmp_path / "run")), "overview"} == written

@@ -135,7 +135,7 @@ def test_a_longer_search_that_finds_better_replaces_the_winner(tmp_path):
             row["average_precision"] = 1.0
     (tmp_path / "run" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     longer, _ = plan_of(tmp_path, SEARCHED, ["search.candidates=5"])
-    _, more = run_sweep(longer, series, tmp_path / "run", backend="inline", resume=True, extend=1)
+    _, more = run_sweep(longer, series, tmp_path / "run", backend="inline", resume=True)
     second = manifests(tmp_path / "run")[CELL]
     assert first.origin.trial != second.origin.trial
     assert "ok" == more[second.origin.trial, second.draw]["status"]
