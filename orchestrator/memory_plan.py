@@ -159,7 +159,7 @@ def _lines(cells: Sequence[CellMemory], where: str) -> list[str]:
     grouped: dict[tuple[str, str, bool, Passes], list[int]] = {}
     for one in cells:
         grouped.setdefault((one.cell.detector, one.backbone, one.trains, one.passes), []).append(one.cell.shots)
-    lines = []
+    alike: dict[str, list[str]] = {}
     for (detector, backbone, trains, passes), shots in grouped.items():
         listed = ", ".join(f"{count:,}" for count in sorted(set(shots)))
         windows = f"{passes.micro_batch} window{'s' if passes.micro_batch > 1 else ''} at once"
@@ -167,7 +167,6 @@ def _lines(cells: Sequence[CellMemory], where: str) -> list[str]:
             windows = f"1 window at once, {passes.channels:,} of its channels at a time"
         how = (", with checkpointing" if passes.checkpointing else ", no checkpointing") if trains else ""
         what = "trains" if trains else "scores"
-        lines.append(
-            f"memory {where}: {detector} ({listed} shots, {backbone}) {what} {windows}{how}, about {passes.gb:.1f} GB"
-        )
-    return lines
+        said = f"({listed} shots, {backbone}) {what} {windows}{how}, about {passes.gb:.1f} GB"
+        alike.setdefault(said, []).append(detector)
+    return [f"memory {where}: {', '.join(dict.fromkeys(names))} {said}" for said, names in alike.items()]
