@@ -21,28 +21,37 @@ def resolve_paths(values: Mapping[str, Value], base: Path) -> None:
 
 
 def replace_data(values: dict[str, Value], path: Path | None) -> dict[KeyPath, str]:
-    """Let the only source read `path` (from the current folder); return which key the option set.
+    """Let the sources read `path` (from the current folder) instead; return which keys the option set.
 
-    A simulated source becomes a table, any other keeps its reader.
+    Several sources must have been views of one table, as those of `ablations.yaml` are. A simulated source becomes
+    a table, any other keeps its reader.
 
     Raises
     ------
     SpecError
-        The file has several sources, or data that is no mapping.
+        The file has sources that read unlike telemetry, or data that is no mapping.
     """
     if path is None:
         return {}
     data = values.setdefault("data", {})
-    if isinstance(data, list) and len(data) == 1:
-        data = data[0]
-    if not isinstance(data, dict):
-        count = f"{len(data)} sources" if isinstance(data, list) else "data that is no mapping"
-        raise SpecError([f"--data {path}: needs a sweep file with one data source, this one has {count}; use --set"])
-    data["path"] = str(expanded(path).absolute())
-    if data.get("source", "simulated") == "simulated":
-        data["source"] = "table"
-        data.pop("incidents", None)
-    return {("data", "path"): f"--data {path}"}
+    listed = data if isinstance(data, list) else [data]
+    sources = [source for source in listed if isinstance(source, dict)]
+    if not sources or len(sources) < len(listed):
+        raise SpecError([f"--data {path}: needs a sweep file whose data are a mapping or a list of them"])
+    if any(_telemetry(source) != _telemetry(sources[0]) for source in sources):
+        raise SpecError([f"--data {path}: its {len(sources)} sources read unlike telemetry; use --set data.0.path="])
+    for source in sources:
+        source["path"] = str(expanded(path).absolute())
+        if source.get("source", "simulated") == "simulated":
+            source["source"] = "table"
+            source.pop("incidents", None)
+    places: list[KeyPath] = [("data", n, "path") for n in range(len(listed))] if listed is data else [("data", "path")]
+    return dict.fromkeys(places, f"--data {path}")
+
+
+def _telemetry(source: Mapping[str, Value]) -> list[Value]:
+    """Return what decides which rows a source reads, as the sweep file says it."""
+    return [source.get(key) for key in ("source", "path", "incidents", "rows", "seed", "simulator")]
 
 
 def apply_overrides(values: dict[str, Value], options: Sequence[str]) -> dict[KeyPath, str]:

@@ -107,9 +107,18 @@ def test_a_missing_data_option_is_told_with_the_option(write):
         load_spec(write(), data=Path("none.csv"))
 
 
-def test_the_data_option_needs_a_single_source(write):
-    with pytest.raises(SpecError, match="this one has 2 sources"):
-        load_spec(write("data: [{name: a}, {name: b}]"), data=Path("t.csv"))
+def test_the_data_option_replaces_every_view_of_one_table(write, tmp_path: Path, monkeypatch):
+    (tmp_path / "t.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    spec = load_spec(write("data: [{name: a, window: 32}, {name: b, window: 64}]"), data=Path("t.csv"))
+    assert [("a", 32, tmp_path / "t.csv"), ("b", 64, tmp_path / "t.csv")] == [
+        (source.name, source.window, source.path) for source in spec.sources
+    ]
+
+
+def test_the_data_option_does_not_replace_two_tables_by_one(write):
+    with pytest.raises(SpecError, match="its 2 sources read unlike telemetry"):
+        load_spec(write("data: [{name: a, seed: 1}, {name: b, seed: 2}]"), data=Path("t.csv"))
 
 
 def test_options_change_single_keys_and_the_last_counts(write):
