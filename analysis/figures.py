@@ -83,13 +83,12 @@ def slug(text: str) -> str:
 
 def _save(figure: PaperFigure, folder: Path, stem: str) -> list[str]:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    names = [f"figures/{stem}.svg", f"figures/{stem}.png", f"figures/{stem}.pdf"]
+    names = [f"figures/{stem}.svg", f"figures/{stem}.pdf"]
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found: not again for every format
     with mpl.rc_context(_SVG):
         figure.savefig(folder / names[0], metadata={"Date": None, "Creator": None})
-        figure.savefig(folder / names[1], dpi=figure.dpi, metadata={"Software": None})
-        figure.savefig(folder / names[2], metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        figure.savefig(folder / names[1], metadata={"CreationDate": None, "Creator": None, "Producer": None})
     return names
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure as PaperFigure
 from numpy.typing import ArrayLike, NDArray
@@ -120,11 +121,14 @@ def paper(parallel: Parallel) -> PaperFigure:
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     across = np.arange(len(parallel.axes))
-    for n, (tone, won) in enumerate(zip(parallel.tone, parallel.winner, strict=True)):
-        axes.plot(
-            across, [axis.place[n] for axis in parallel.axes], color=TONES[tone], linewidth=1.8 if won else 0.7,
-            linestyle="--" if won else "-", marker="*" if won else None, markersize=9,
-        )  # fmt: skip
+    heights = np.column_stack([axis.place for axis in parallel.axes])
+    lines = np.stack([np.broadcast_to(across, heights.shape), heights], axis=2)
+    colours = np.array(TONES)[parallel.tone]
+    for won, width, stroke in ((False, 0.7, "-"), (True, 1.8, "--")):
+        drawn = parallel.winner == won
+        axes.add_collection(LineCollection(lines[drawn], colors=colours[drawn], linewidths=width, linestyles=stroke))
+    for line, colour in zip(heights[parallel.winner], colours[parallel.winner], strict=True):
+        axes.plot(across, line, color=colour, linestyle="none", marker="*", markersize=9)
     for place, axis in enumerate(parallel.axes):
         axes.axvline(place, color="#8d8d8d", linewidth=0.8, zorder=0)
         for height, text in axis.ticks:

@@ -106,7 +106,7 @@ def test_every_section_of_the_menu_exists(page):
 
 def test_figures_and_tables_lie_beside_the_page(run):
     figures = {path.name for path in (run / "report" / "figures").iterdir()}
-    assert {"learning_curve-windows.svg", "learning_curve-windows.png", "learning_curve-windows.pdf",
+    assert {"learning_curve-windows.svg", "learning_curve-windows.pdf",
             "differences-moment_lora.svg"} <= figures  # fmt: skip
     tables = {path.stem for path in (run / "report" / "tables").glob("*.csv")}
     assert {"levels", "leaderboard", "pairs", "headlines", "fault_types", "optimism", "cost", "failures"} <= tables
