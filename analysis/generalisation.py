@@ -10,7 +10,7 @@ from analysis.load import Sweep
 from analysis.paired import compare
 
 EVERY = "every kind"
-"""Name of the mean over kinds."""
+"""Name of the mean over kinds; one that several rotations test counts more."""
 
 LEFT_OUT = "left out, draws are missing"
 """Begins the note of a mean that rests on some of the kinds."""

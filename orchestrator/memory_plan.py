@@ -63,7 +63,7 @@ def plan_memory(plan: SweepPlan, series: Mapping[str, LabelledSeries], *, on_gpu
             except (MemoryCapError, DetectorError) as err:
                 problems.append(f"{cell.detector}, {cell.shots:,} shots of {cell.source}, {name}: {err}")
     if problems:
-        raise PlanError("\n".join(problems))
+        raise PlanError("\n".join(dict.fromkeys(problems)))
     return tuple(found)
 
 

@@ -1,5 +1,6 @@
 """The plan as people read it, before the start and for --dry-run: cells, draws, rows, slots, disk, time."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from rich import box
@@ -117,8 +118,9 @@ def _source_line(series: LabelledSeries) -> str:
 def _hold_out_lines(series: LabelledSeries, settings: EvaluationSettings) -> list[str]:
     if settings.split.hold_out is None:
         return []
-    kinds = {each.kind: None for each in hold_out.folds(series, settings.data.window, settings.split) if each}
-    return [f"  held out by {settings.split.hold_out}, two folds each (unseen, seen): {', '.join(kinds)}"]
+    each = Counter(fold.kind for fold in hold_out.folds(series, settings.data.window, settings.split) if fold)
+    folds = ", ".join(f"{kind} {count}" for kind, count in each.items())
+    return [f"  held out by {settings.split.hold_out}, half of the folds unseen and half seen: {folds}"]
 
 
 def _slot_line(machine: Machine, slots: Slots, plan: SweepPlan) -> str:

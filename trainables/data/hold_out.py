@@ -2,9 +2,11 @@
 
 Each kind (a fault type, or the service at fault) makes two folds with the same test windows: faults of that kind
 and fault-free time. In the first nothing of the kind is left in the support pool, the reference and the
-validation part (`unseen`); in the second everything is as in the plain split (`seen`).
+validation part (`unseen`); in the second everything is as in the plain split (`seen`). Where `split.folds` rotates
+the parts, every rotation does this anew, for the kinds that it has both to learn from and to test on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.series import Event, LabelledSeries, Quality
-from trainables.data.splits import SUPPORT, TEST, territory
+from trainables.data.splits import SUPPORT, TEST, VALIDATION, run_starts, territory, whole_windows
 from trainables.errors import ProtocolError
 from trainables.settings import SplitSettings
 
 Exposure = Literal["unseen", "seen"]
+By = Literal["fault_type", "service"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,33 @@ class HeldOut:
         Name of the kind.
     exposure
         `unseen`: no fault of the kind is in the support and validation parts; `seen`: they are as they fall.
+    rotation
+        Which of the `split.folds` ways to deal the parts.
     """
 
-    by: Literal["fault_type", "service"]
+    by: By
     kind: str
     exposure: Exposure
+    rotation: int = 0
 
     def of_kind(self, series: LabelledSeries) -> NDArray[np.bool_]:
         """Return the rows [T] of faults of the kind, the guard rows around them included."""
-        return _rows(series, [event for event in series.events if _kind(event, self.by) == self.kind])
+        rows = np.zeros(len(series), dtype=bool)
+        trusted = series.quality != Quality.GUARD
+        for event in series.events:
+            if _kind(event, self.by) == self.kind:
+                before, after = trusted[: event.start][::-1], trusted[event.stop :]
+                first = event.start - (int(before.argmax()) if before.any() else len(before))
+                stop = event.stop + (int(after.argmax()) if after.any() else len(after))
+                rows[first:stop] = True
+        return rows
 
     def of_other_kinds(self, series: LabelledSeries) -> NDArray[np.bool_]:
-        """Return the rows [T] of all other faults, the guard rows around them included."""
-        return _rows(series, [event for event in series.events if _kind(event, self.by) != self.kind])
+        """Return the rows [T] of all other faults.
+
+        Their guard rows are not among them: where faults lie close together, every window would touch some.
+        """
+        return _rows_of(series, self.by, lambda kind: kind != self.kind)
 
 
 def folds(series: LabelledSeries, length: int, split: SplitSettings) -> tuple[HeldOut | None, ...]:
@@ -57,20 +74,30 @@ def folds(series: LabelledSeries, length: int, split: SplitSettings) -> tuple[He
     """
     if split.hold_out is None:
         return (None,) * split.folds
-    offered = _offered(series, length, split)
-    kinds = sorted(kind for kind, parts in offered.items() if {SUPPORT, TEST} <= parts)
-    if split.kinds != "all":
-        lacking = [kind for kind in split.kinds if kind not in kinds]
-        if lacking:
-            raise ProtocolError(
-                f"split.kinds: {', '.join(lacking)} cannot be held out by {split.hold_out}; a kind needs faults both "
-                f"in the support and in the test part, which have in common: {', '.join(kinds) or 'none'}"
-            )
-        kinds = list(split.kinds)
-    if not kinds:
-        raise ProtocolError(f"split.hold_out: no {split.hold_out} has faults both in the support and in the test part")
+    by = split.hold_out
+    offered = [_offered(series, length, split, by, rotation) for rotation in range(split.folds)]
+    known = sorted(set().union(*offered))
+    lacking = [] if split.kinds == "all" else [kind for kind in split.kinds if kind not in known]
+    if lacking:
+        raise ProtocolError(
+            f"split.kinds: {', '.join(lacking)} cannot be held out by {by}; a kind needs faults both "
+            f"in the support and in the test part, others in the first two; these have: {', '.join(known) or 'none'}"
+        )
+    if not known:
+        hint = "; with split.folds the parts change their roles" if split.folds == 1 else ""
+        raise ProtocolError(
+            f"split.hold_out: no {by} has faults both in the support and in the test part, "
+            f"and leaves others to learn from and select on{hint}"
+        )
+    wanted = known if split.kinds == "all" else split.kinds
     both: tuple[Exposure, Exposure] = ("unseen", "seen")
-    return tuple(HeldOut(split.hold_out, kind, exposure) for kind in kinds for exposure in both)
+    return tuple(
+        HeldOut(by, kind, exposure, rotation)
+        for rotation in range(split.folds)
+        for kind in wanted
+        if kind in offered[rotation]
+        for exposure in both
+    )
 
 
 def touched(rows: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
@@ -80,25 +107,27 @@ def touched(rows: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
     return np.asarray(count[ends + 1] > count[np.maximum(ends + 1 - length, 0)])
 
 
-def _offered(series: LabelledSeries, length: int, split: SplitSettings) -> dict[str, set[int]]:
-    """Return the parts in which each kind has a fault."""
-    part = territory(series, length, split, 0)
-    offered: dict[str, set[int]] = {}
-    for event in series.events:
-        offered.setdefault(_kind(event, split.hold_out or "fault_type"), set()).add(int(part[event.start]))
+def _offered(series: LabelledSeries, length: int, split: SplitSettings, by: By, rotation: int) -> set[str]:
+    """Return the kinds that have windows to learn from and to test on, and leave others to learn from and select on."""
+    part = territory(series, length, split, rotation)
+    judged = series.usable & whole_windows(run_starts(series.segment, part), length)
+    offered = set()
+    for kind in {_kind(event, by) for event in series.events} - {""}:
+        own, others = (_rows_of(series, by, test) for test in (kind.__eq__, kind.__ne__))
+        apart = others & ~touched(own, length)
+        needed = [(SUPPORT, own), (TEST, own & ~touched(others, length)), (SUPPORT, apart), (VALIDATION, apart)]
+        if all((judged & (part == code) & rows).any() for code, rows in needed):
+            offered.add(kind)
     return offered
 
 
-def _kind(event: Event, by: Literal["fault_type", "service"]) -> str:
+def _kind(event: Event, by: By) -> str:
     return event.fault_type if by == "fault_type" else event.service
 
 
-def _rows(series: LabelledSeries, events: list[Event]) -> NDArray[np.bool_]:
+def _rows_of(series: LabelledSeries, by: By, wanted: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Return the rows [T] of faults of the kinds that are wanted."""
     rows = np.zeros(len(series), dtype=bool)
-    trusted = series.quality != Quality.GUARD
-    for event in events:
-        before, after = trusted[: event.start][::-1], trusted[event.stop :]
-        first = event.start - (int(before.argmax()) if before.any() else len(before))
-        stop = event.stop + (int(after.argmax()) if after.any() else len(after))
-        rows[first:stop] = True
+    for event in series.events:
+        rows[event.start : event.stop] |= wanted(_kind(event, by))
     return rows

@@ -149,7 +149,7 @@ def cut_windows(series: LabelledSeries, settings: "EvaluationSettings", fold: in
     if split.by == "random_windows":
         return _dealt_at_random(series, settings, fold)
     held_out = _held_out(series, settings, fold)
-    part = territory(series, data.window, split, 0 if held_out else fold)
+    part = territory(series, data.window, split, held_out.rotation if held_out else fold)
     hidden = judged_apart = np.zeros(len(series), dtype=bool)
     if held_out is not None:
         judged_apart = held_out.of_other_kinds(series)

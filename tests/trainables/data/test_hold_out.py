@@ -23,9 +23,9 @@ def series(make_series) -> LabelledSeries:
 
 @pytest.fixture
 def held(make_settings):
-    def build(by: str = "fault_type", kinds: object = "all", **changes: object):
+    def build(by: str = "fault_type", kinds: object = "all", folds: int = 1, **changes: object):
         settings = make_settings(**changes)
-        split = SplitSettings(parts=settings.split.parts, hold_out=by, kinds=kinds)
+        split = SplitSettings(parts=settings.split.parts, hold_out=by, kinds=kinds, folds=folds)
         return replace(settings, split=split)
 
     return build
@@ -88,6 +88,41 @@ def test_services_can_be_held_out(series, held):
     assert ["ts-0", "ts-0", "ts-1", "ts-1"] == [each.kind for each in known]
 
 
+def test_rotated_parts_judge_every_fault_once_unseen_and_once_seen(series, held):
+    settings = held(folds=4)
+    tested: dict[tuple[str, str], list[int]] = {}
+    for fold, each in enumerate(folds(series, 8, settings.split)):
+        parts = prepare(series, settings, fold)
+        events = sorted({int(series.event[end]) for end in parts.test.ends[parts.test.y == 1]})
+        tested.setdefault((each.kind, each.exposure), []).extend(events)
+        assert each.exposure == "seen" or each.kind not in kinds_in(parts.pool)
+    by_kind = {kind: [n for n in range(12) if KINDS[n % 3] == kind] for kind in KINDS}
+    assert {(kind, exposure): by_kind[kind] for kind in KINDS for exposure in ("unseen", "seen")} == {
+        key: sorted(events) for key, events in tested.items()
+    }
+
+
+def test_windows_may_touch_the_guard_rows_of_other_kinds(make_series, held):
+    """Three rows of fault in every eight: each window covers guard rows of the fault before."""
+    faults = [(10 + 8 * n, 13 + 8 * n, KINDS[n % 3], "ts") for n in range(24)]
+    series = make_series(faults, rows=220, guard=[(stop, stop + 2) for _, stop, *_ in faults])
+    for fold, each in enumerate(folds(series, 8, held().split)):
+        assert {each.kind} == kinds_in(prepare(series, held(), fold).test)
+
+
+def test_a_kind_is_not_held_out_where_no_other_is_left_to_select_on(make_series, held):
+    kinds = ["cpu"] * 3 + ["net"] * 3 + ["cpu"] * 3 + ["net", "cpu", "net"]  # validation holds cpu alone
+    faults = [(50 + 100 * n, 70 + 100 * n, kind, "ts") for n, kind in enumerate(kinds)]
+    series = make_series(faults, rows=1260)
+    assert {"net"} == {each.kind for each in folds(series, 8, held().split)}
+
+
+def test_a_fault_without_a_service_is_no_kind_of_service(make_series, held):
+    faults = [(50 + 100 * n, 70 + 100 * n, "cpu", ("", "a", "b")[n % 3]) for n in range(12)]
+    known = folds(make_series(faults, rows=1260), 8, held("service").split)
+    assert {"a", "b"} == {each.kind for each in known}
+
+
 def test_a_kind_that_cannot_be_held_out_is_named_with_those_that_can(series, held):
     settings = held(kinds=("cpu", "dns"))
     with pytest.raises(ProtocolError, match=r"split.kinds: dns cannot be held out .* cpu, disk, net"):
@@ -105,7 +140,6 @@ def test_more_shots_than_are_left_without_the_kind_are_a_problem_of_that_fold(se
     ("changes", "message"),
     [
         ({"kinds": ("cpu",)}, "add hold_out"),
-        ({"hold_out": "service", "folds": 2}, "folds: 1"),
         ({"hold_out": "service", "by": "run"}, "by: event"),
         ({"hold_out": "service", "kinds": ("a", "a")}, "must differ"),
     ],
