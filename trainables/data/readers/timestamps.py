@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from difflib import get_close_matches
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,11 @@ _UNITS = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (np.inf, "ns"))
 _EARLIEST, _LATEST = pd.Timestamp("1900-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC")
 """Telemetry from outside these years is a misread number, not a time."""
 
-_OFFSET = re.compile(r"\d[T ]\d{2}(?::?\d{2})?(?::?\d{2})?(?:[.,]\d+)?\s*(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)$")
+_OFFSET = re.compile(r"\d[T ]\d{2}(?::?\d{2})?(?::?\d{2})?(?:[.,]\d+)?\s*(?:Z|z|UTC|[+-]\d{2}(?::?\d{2})?)$")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
+
+ZONE_KEY: Final = "timezone (of a command: --timezone)"
+"""Where one says in which zone times without an offset are, for messages."""
 
 Line = Callable[[int], str]
 
@@ -28,14 +33,14 @@ def to_utc(
     """Return UTC times datetime64[ns] [T].
 
     Text may be ISO 8601 or epoch numbers; numbers are seconds, milliseconds, micro- or nanoseconds by
-    their size. `timezone` is the zone of times without an offset; without it they are UTC, provided
-    that none of the others has an offset.
+    their size. A time with an offset means what it says, whatever offsets the others have. `timezone` is
+    the zone of times without one; without it they are UTC, provided that none of the others has an offset.
 
     Raises
     ------
     DataError
-        Empty or unreadable times (with the line of the first), offsets that differ, or times with and
-        without an offset, unless `timezone` says how those without are meant.
+        Empty or unreadable times (with the line of the first), or times with and without an offset, unless
+        `timezone` says how those without are meant.
     """
     zone = _zone(timezone, where)
     if isinstance(stamps.dtype, np.dtype) and stamps.dtype.kind == "M":
@@ -64,7 +69,11 @@ def _zone(timezone: str | None, where: str) -> ZoneInfo:
     try:
         return ZoneInfo(timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as err:
-        raise DataError(f"{where}: data.timezone {timezone!r} is not a zone name such as Europe/Berlin or UTC") from err
+        near = get_close_matches(timezone or "", available_timezones(), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise DataError(
+            f"{where}: {ZONE_KEY}: {timezone!r} is not a zone name such as Europe/Berlin or UTC{hint}"
+        ) from err
 
 
 def _from_epoch(numbers: NDArray[np.generic], where: str, line: Line, column: str) -> NDArray[np.datetime64]:
@@ -95,11 +104,13 @@ def _from_iso(
 ) -> NDArray[np.datetime64]:
     values = pd.Series(text, dtype="object")
     aware = _parsed(values, where, line, column)
-    found = [_OFFSET.search(value) for value in text]
-    offsets = np.asarray([_normal_offset(match[1]) if match else "" for match in found], dtype=object)
-    naive = np.asarray(offsets == "", dtype=bool)
-    if timezone is None:
-        _check_one_kind(text, offsets, naive, where, line, column)
+    naive = np.asarray([_OFFSET.search(value) is None for value in text], dtype=bool)
+    if timezone is None and naive.any() and not naive.all():
+        with_offset, without = int((~naive).argmax()), int(naive.argmax())
+        raise DataError(
+            f"{where}: {column} has an offset in {line(with_offset)} ({text[with_offset]}) and none in {line(without)} "
+            f"({text[without]}); give the zone of those without as {ZONE_KEY}, or write all in UTC"
+        )
     utc = aware.dt.tz_localize(None).dt.as_unit("ns").to_numpy()
     if naive.any() and zone.key != "UTC":
         rows = np.flatnonzero(naive)
@@ -107,32 +118,6 @@ def _from_iso(
         utc = utc.copy()
         utc[rows] = _localised(own, zone, where, lambda row: line(int(rows[row])), column)
     return np.asarray(utc, dtype="datetime64[ns]")
-
-
-def _check_one_kind(
-    text: list[str], offsets: NDArray[np.object_], naive: NDArray[np.bool_], where: str, line: Line, column: str
-) -> None:
-    """Refuse times with and without an offset, and offsets that differ."""
-    if naive.any() and not naive.all():
-        with_offset, without = int((~naive).argmax()), int(naive.argmax())
-        raise DataError(
-            f"{where}: {column} has an offset in {line(with_offset)} ({text[with_offset]}) and none in {line(without)} "
-            f"({text[without]}); set data.timezone to the zone of those without, or write all in UTC"
-        )
-    kinds = list(dict.fromkeys(offsets[~naive]))
-    if len(kinds) > 1:
-        first, other = (int(np.asarray(offsets == kind).argmax()) for kind in kinds[:2])
-        raise DataError(
-            f"{where}: {column} has different offsets, {text[first]} in {line(first)} and {text[other]} in "
-            f"{line(other)}; if both are right (a clock change), set data.timezone; otherwise write all in UTC"
-        )
-
-
-def _normal_offset(offset: str) -> str:
-    if offset in ("Z", "z", "UTC"):
-        return "+0000"
-    digits = offset.replace(":", "")
-    return (digits if len(digits) == 5 else digits + "00").replace("-0000", "+0000")
 
 
 def _parsed(values: "pd.Series[str]", where: str, line: Line, column: str) -> "pd.Series[pd.Timestamp]":
