@@ -90,7 +90,7 @@ def fit(name: str, inspection: Inspection, target: Path) -> Fitted:
         The table cannot carry a sweep.
     """
     if inspection.suggestion is None:
-        raise ProtocolError(inspection.refusal)
+        raise ProtocolError("\n".join([inspection.refusal, *_incidents(inspection)]))
     for effort in EFFORTS:
         text = spec_text(name, inspection, inspection.suggestion, target.parent, effort)
         plan, cost = _planned(text, inspection.suggestion, inspection, target)
@@ -110,6 +110,7 @@ def summary(target: Path, inspection: Inspection, fitted: Fitted) -> list[str]:
         lines.append(
             f"  search.candidates {fitted.effort.candidates}: more would take longer than {LONG_S / 3600:g} h here"
         )
+    lines += _incidents(inspection)
     if inspection.prospects is not None:
         lines += inspection.prospects.claims
     severe, warning = (sum(it.severity == severity for it in inspection.findings) for severity in SEVERITIES[:2])
@@ -118,6 +119,11 @@ def summary(target: Path, inspection: Inspection, fitted: Fitted) -> list[str]:
         lines.append(f"{severe} severe findings, {warning} to know: python -m trainables.data inspect {where}")
     command = f"python -m orchestrator.sweep {target}"
     return [*lines, f"look: {command} --dry-run", f"run:  {command}"]
+
+
+def _incidents(inspection: Inspection) -> list[str]:
+    """Return what is odd about the file of incidents, by line."""
+    return [finding.what for finding in inspection.findings if finding.kind == "incidents"]
 
 
 def _arguments(data: DataSettings) -> str:

@@ -22,7 +22,7 @@ def test_an_export_and_its_incidents_become_a_labelled_table(tmp_path):
     assert "telemetry, 20 rows x 2 features" in done.stdout
     assert "segments: 1; faults: 1 (cpu 1)" in done.stdout
     assert "rows: 16 normal, 4 fault" in done.stdout
-    assert "note: 1 incidents cover no row: line 3" in done.stdout
+    assert "note: Incidents that match no row: 1, line 3" in done.stdout
     assert ["incidents.csv", "samples.csv", "table.parquet"] == sorted(path.name for path in tmp_path.iterdir())
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from trainables.data.inspection.finding import Finding
 from trainables.data.inspection.view import View
+from trainables.data.readers.incidents import TO_MEND
 
 ELSEWHERE = (
     "gap",
@@ -15,16 +16,13 @@ ELSEWHERE = (
 )
 """Notes whose matter has a check of its own."""
 
-INCIDENTS = ("cover no row", "without an end", "Overlapping incidents", "reach beyond the telemetry")
-"""Notes that name lines of the file of incidents."""
-
 
 def from_notes(view: View) -> Iterator[Finding]:
     """Pass the notes of the reader on."""
     for note in view.series.notes:
         if any(words in note for words in ELSEWHERE):
             continue
-        if any(words in note for words in INCIDENTS):
+        if note.startswith(TO_MEND):
             yield Finding("warning", "incidents", note, "Mend the file of incidents at these lines.")
         else:
             yield Finding("note", "reading", note, "Check that this is what you meant.")

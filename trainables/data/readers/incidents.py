@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from trainables.data.readers.csv_text import dialect, first_lines
 from trainables.data.readers.files import UNREADABLE
 from trainables.data.readers.labels import UNTYPED
-from trainables.data.readers.timestamps import to_utc
+from trainables.data.readers.timestamps import ZONE_KEY, to_utc
 from trainables.data.series import UNLABELLED
 from trainables.errors import DataError
 
@@ -26,8 +27,11 @@ SPAN_ALIASES = {
 _ALIASES = {**SPAN_ALIASES, "fault_type": "type", "fault_service": "service"}
 
 
-MOST_PLACES = 5
+MOST_PLACES = 20
 """Lines that a note names."""
+
+TO_MEND: Final = "Incidents"
+"""First word of each note that names lines to look at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +57,7 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
     """
     where = str(path)
     if not path.is_file():
-        raise DataError(f"{where}: no such file (data.incidents)")
+        raise DataError(f"{where}: no such file of incidents")
     frame = read_list(path, _ALIASES)
     if "start" not in frame or not {"end", "duration"} & set(frame.columns):
         found = ", ".join(map(str, frame.columns))
@@ -157,19 +161,19 @@ def lay_over(
             min(it.start for it in closed), max(it.end for it in closed)
         )
         raise DataError(
-            f"{path}: none of {len(closed)} incidents covers a row of {where}: {spans} (UTC); "
-            "is a time zone or a unit wrong (data.timezone)?"
+            f"{path}: none of the incidents ({len(closed)}) covers a row of {where}: {spans} (UTC); "
+            f"if the clock is another one, give its zone as {ZONE_KEY}"
         )
-    notes = [f"{len(closed) - len(unmatched)} incidents of {path.name} label {int((labels == 1).sum())} rows."]
+    matched = [it for it in closed if it not in unmatched]
+    used = f"incidents that match: {len(matched)} of {len(incidents)}"
+    notes = [f"Rows labelled as faults by {path.name}: {int((labels == 1).sum())} ({used})."]
     notes += _open_ended(in_order, order, ordered, labels)
     if unmatched:
-        notes.append(f"{len(unmatched)} incidents cover no row: {_places(unmatched)}.")
+        notes.append(f"{TO_MEND} that match no row: {_places(unmatched)}.")
     notes += _overlaps(closed)
-    beyond = [
-        it for it in closed if it not in unmatched and (it.start < ordered[0] or it.end > ordered[-1] + _step(ordered))
-    ]
+    beyond = [it for it in matched if it.start < ordered[0] or it.end > ordered[-1] + _step(ordered)]
     if beyond:
-        notes.append(f"{len(beyond)} incidents reach beyond the telemetry: {_places(beyond)}.")
+        notes.append(f"{TO_MEND} that reach beyond the telemetry: {_places(beyond)}.")
     return labels, fault_type, service, tuple(notes)
 
 
@@ -189,7 +193,7 @@ def _open_ended(
     if not still_open:
         return []
     until = f"{taken} rows up to the next incident, or to the end of the table, are left unlabelled"
-    return [f"{len(still_open)} incidents without an end: {_places(still_open)}; {until}. Give their ends."]
+    return [f"{TO_MEND} without an end: {_places(still_open)}; {until}. Give their ends."]
 
 
 def _overlaps(closed: list[Incident]) -> list[str]:
@@ -197,18 +201,20 @@ def _overlaps(closed: list[Incident]) -> list[str]:
     pairs, longest = [], closed[0]
     for incident in closed[1:]:
         if incident.start < longest.end:
-            pairs.append(f"{incident.place} begins within {longest.place}")
+            how = "begins" if incident.end > longest.end else "lies wholly"
+            pairs.append(f"{incident.place} {how} within {longest.place}")
         if incident.end > longest.end:
             longest = incident
     if not pairs:
         return []
     named = ", ".join(pairs[:MOST_PLACES]) + (" ..." if len(pairs) > MOST_PLACES else "")
-    return [f"Overlapping incidents: {len(pairs)}; the earlier one keeps the shared rows: {named}."]
+    rule = "The earlier one keeps the shared rows; one wholly within another is no fault of its own."
+    return [f"{TO_MEND} that overlap: {len(pairs)}, {named}. {rule}"]
 
 
 def _places(incidents: list[Incident]) -> str:
     listed = ", ".join(f"{it.place} ({_moment(it.start)})" for it in incidents[:MOST_PLACES])
-    return f"{listed}{' ...' if len(incidents) > MOST_PLACES else ''}"
+    return f"{len(incidents)}, {listed}{' ...' if len(incidents) > MOST_PLACES else ''}"
 
 
 def _step(ordered: NDArray[np.datetime64]) -> np.timedelta64:
