@@ -16,6 +16,7 @@ from orchestrator.racing import racing_is_on
 from orchestrator.resources import Machine, Slots
 from orchestrator.spec import RACING_MIN_DRAWS
 from trainables.data import hold_out
+from trainables.data.parts import preparation_notes
 from trainables.data.series import LabelledSeries
 from trainables.trial import EvaluationSettings
 
@@ -64,7 +65,9 @@ def plan_lines(
     lines = []
     for source in spec.sources:
         lines.append(_source_line(series[source.source_name]))
-        lines += [f"  {note}" for note in series[source.source_name].notes]
+        telemetry = series[source.source_name]
+        lines += [f"  {note}" for note in telemetry.notes]
+        lines += [f"  {note}" for note in preparation_notes(telemetry, plan.settings[source.source_name])]
         lines += _hold_out_lines(series[source.source_name], plan.settings[source.source_name])
     lines += external_lines(plan, series)
     lines += [

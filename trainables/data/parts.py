@@ -71,8 +71,6 @@ class Parts:
         The source, for times and segments by row.
     territory : int8 [T] or None
         Part of each row (`splits.PART_NAMES`); None if windows were dealt at random, which leaks.
-    notes
-        What preparing changed or noticed, one sentence each.
     held_out
         The kind of fault that the fold is judged on; None: all of them.
     """
@@ -84,7 +82,6 @@ class Parts:
     scaler: Scaler
     series: LabelledSeries
     territory: NDArray[np.int8] | None
-    notes: tuple[str, ...]
     held_out: HeldOut | None = None
 
 
@@ -103,12 +100,9 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
             raise ProtocolError(
                 f"{series.name!r}, fold {fold}: the {name} part has no labelled window of {data.window} steps"
             )
-    scaler, notes = fit_scaler(series.values, series.columns, cut.fitted_on, data.normalise, data.missing)
+    scaler, _ = fit_scaler(series.values, series.columns, cut.fitted_on, data.normalise, data.missing)
     shape = (len(series), len(scaler.columns))
     table = shared(_name(series, scaler), shape, lambda into: scaler.apply_to(series.values, series.segment, into))
-    notes += _coverage_notes(series, cut, data.window)
-    if cut.territory is None:
-        notes += ("Windows were dealt at random (split.by: random_windows): parts share rows and faults, no audit.",)
 
     def labelled(ends: NDArray[np.int64]) -> LabelledWindows:
         return _labelled(series, table, ends, data.window, scaler.columns)
@@ -121,7 +115,6 @@ def prepare(series: LabelledSeries, settings: "EvaluationSettings", fold: int) -
         scaler=scaler,
         series=series,
         territory=cut.territory,
-        notes=notes,
         held_out=cut.held_out,
     )
 
@@ -206,17 +199,28 @@ def _cut(
     )
 
 
-def _coverage_notes(series: LabelledSeries, cut: Cut, length: int) -> tuple[str, ...]:
-    """Say which segments and faults no window stands for."""
-    notes = []
-    short = int((np.bincount(series.segment) < length).sum())
+def preparation_notes(series: LabelledSeries, settings: "EvaluationSettings") -> tuple[str, ...]:
+    """Return what preparing drops, fills or leaves unused, one sentence each; columns as in the first fold.
+
+    Raises
+    ------
+    ProtocolError
+        As `prepare`.
+    """
+    data = settings.data
+    cuts = [cut_windows(series, settings, fold) for fold in range(len(folds(series, data.window, settings.split)))]
+    _, notes = fit_scaler(series.values, series.columns, cuts[0].fitted_on, data.normalise, data.missing)
+    short = int((np.bincount(series.segment) < data.window).sum())
     if short:
-        notes.append(f"{short} of {len(series.segments)} segments are shorter than a window of {length} steps.")
-    seen = np.unique(series.event[np.concatenate([cut.pool, cut.validation, cut.test])])
-    unseen = len(series.events) - int((seen >= 0).sum())
-    if unseen and cut.held_out is None:
-        notes.append(f"{unseen} of {len(series.events)} faults have no window in their part and are not counted.")
-    return tuple(notes)
+        notes += (f"Segments shorter than a window of {data.window} steps: {short} of {len(series.segments)}.",)
+    kept = [np.unique(series.event[np.concatenate([cut.pool, cut.validation, cut.test])]) for cut in cuts]
+    lost = [len(series.events) - int((events >= 0).sum()) for events in kept]
+    if any(lost) and cuts[0].held_out is None:
+        counts = ", ".join(f"{count} in fold {fold}" for fold, count in enumerate(lost) if count)
+        notes += (f"Faults not counted, because no trusted window that is kept ends in them: {counts}.",)
+    if cuts[0].territory is None:
+        notes += ("Windows are dealt at random (split.by: random_windows): parts share rows and faults, no audit.",)
+    return notes
 
 
 def thin(ends: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainables.data import audit, check_supply, draw_support, load_source, prepare
-from trainables.data.parts import thin
+from trainables.data.parts import preparation_notes, thin
 from trainables.data.splits import SUPPORT
 from trainables.errors import ProtocolError
 from trainables.settings import DataSettings
@@ -104,9 +104,10 @@ def test_preparing_twice_gives_the_same_bytes(six_faults, make_settings):
 
 
 def test_random_windows_leak_on_purpose_and_say_so(six_faults, make_settings):
-    parts = prepare(six_faults, make_settings(by="random_windows"), 0)
+    settings = make_settings(by="random_windows")
+    parts = prepare(six_faults, settings, 0)
     assert rows_covered(parts.pool) & rows_covered(parts.test)
-    assert any("random" in note for note in parts.notes)
+    assert any("dealt at random" in note for note in preparation_notes(six_faults, settings))
     audit(parts, parts.pool.take(np.arange(5)))
 
 
@@ -178,6 +179,6 @@ def test_a_part_with_one_class_is_named(make_series, make_settings):
 def test_segments_and_faults_without_windows_are_noted(make_series, make_settings):
     faults = [(60 + 100 * i, 80 + 100 * i) for i in range(6)]
     series = make_series([*faults, (661, 663)], segments=[("all", 660), ("stub", 5)])
-    notes = " ".join(prepare(series, make_settings(), 0).notes)
-    assert "1 of 2 segments are shorter" in notes
-    assert "1 of 7 faults have no window" in notes
+    notes = " ".join(preparation_notes(series, make_settings()))
+    assert "Segments shorter than a window of 8 steps: 1 of 2." in notes
+    assert "Faults not counted, because no trusted window that is kept ends in them: 1 in fold 0." in notes
