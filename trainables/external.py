@@ -63,7 +63,7 @@ def known_at(said: ExternalScores, config: ExternalConfig, times: NDArray[np.dat
         first = np.datetime_as_string(times[silent][0], unit="s")
         raise DetectorError(
             f"{said.name} has no score within tolerance_s {config.tolerance_s:g} for {int(silent.sum())} of "
-            f"{len(scores)} windows, the first of which ends at {first} (UTC)"
+            f"{len(scores)} windows, the first of which ends at {first} (UTC); raise tolerance_s, or export more scores"
         )
     return scores
 

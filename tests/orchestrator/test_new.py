@@ -49,7 +49,7 @@ def test_it_writes_a_file_that_passes_a_dry_run_and_says_why(new, shop, tmp_path
     (source,) = spec.sources
     assert (16, 4, ("row_number",)) == (source.window, source.score_stride, source.drop)
     assert ("event", 4) == (spec.split.by, spec.split.folds)
-    assert "split.folds 4: 10 faults: with rotated roles each is tested once" in done.stdout
+    assert "split.folds 4: 10 faults: roles rotate, so that each comes into the test part once" in done.stdout
     assert "Catching 10 of 10 test faults only says that 69% to 100%" in done.stdout
     assert "every choice" not in done.stdout
     assert 0 == dry_run(target).exit_code
@@ -62,6 +62,21 @@ def test_metrics_and_incidents_become_a_sweep(new, shop, tmp_path):
     plan = dry_run(target)
     assert (0, "") == (plan.exit_code, plan.stderr)
     assert "10 faults of 2 types" in plan.stdout
+
+
+def test_what_is_odd_about_the_incidents_is_told_with_the_file_and_with_a_refusal(new, shop, tmp_path):
+    listed = (shop / "incidents.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "odd.csv").write_text("\n".join([*listed, "1999-01-01T00:00:00Z,60s,,"]), encoding="utf-8")
+    (tmp_path / "open.csv").write_text("\n".join([*listed[:3], f"{listed[3].split(',')[0]},,,"]), encoding="utf-8")
+    done = new("--data", shop / "metrics.parquet", "--incidents", tmp_path / "odd.csv", "--output", tmp_path / "a.yaml")
+    assert (0, "") == (done.exit_code, done.stderr)
+    assert "Incidents that match no row: 1, line 12 (1999-01-01T00:00:00)." in done.stdout
+    done = new(
+        "--data", shop / "metrics.parquet", "--incidents", tmp_path / "open.csv", "--output", tmp_path / "b.yaml"
+    )
+    assert 2 == done.exit_code
+    assert "has 2 labelled faults; at least 3 are needed" in done.stderr
+    assert "Incidents without an end: 1, line 4" in done.stderr
 
 
 def test_paths_in_the_file_start_from_its_folder(new, shop, tmp_path, monkeypatch):
@@ -84,7 +99,7 @@ def test_it_does_not_overwrite(new, shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("faults", "said"), [(0, "has 0 labelled faults; at least 3 are needed"), (2, "has 2 labelled faults")]
+    ("faults", "said"), [(0, "has no row labelled fault, only one class"), (2, "has 2 labelled faults")]
 )
 def test_too_few_faults_are_refused_and_nothing_is_written(new, tmp_path, faults, said):
     clean_table(rows=600, faults=faults).to_csv(tmp_path / "few.csv", index=False)

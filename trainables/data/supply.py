@@ -28,14 +28,10 @@ def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: 
 
     An empty list means that each fold has faults and normal windows in every part and enough for each K.
     """
-    path = settings.data.path
-    who = repr(series.name) if path is None else f"{series.name!r} ({path})"
-    if not (series.labels != UNLABELLED).any():
-        return [f"{who} has no labels: {_label_hint(series.columns)}add a column named label, or give data.incidents"]
-    for value, meaning in ((1, "fault"), (0, "normal")):
-        if not (series.labels == value).any():
-            only = f"{who} has no row labelled {meaning}, only one class; both are needed to judge a detector"
-            return [only if value else f"{only} (a blank is not labelled: write normal or 0 where there is no fault)"]
+    who = _named(series, settings.data)
+    lacking = check_labels(series, settings.data)
+    if lacking:
+        return [lacking]
     unmatched = _unmatched_rules(series.columns, settings.data)
     if unmatched:
         return [f"{who}: data.missing.columns: {', '.join(unmatched)} matches no column: {_listed(series.columns)}"]
@@ -60,6 +56,25 @@ def check_supply(series: LabelledSeries, settings: "EvaluationSettings", shots: 
             break
         problems += [f"{who}, fold {fold}: {lack}" for lack in _lacks(series, settings, cut, shots)]
     return problems
+
+
+def check_labels(series: LabelledSeries, data: DataSettings) -> str:
+    """Return what the labels lack to judge a detector by; empty if there are rows of both classes."""
+    who = _named(series, data)
+    if not (series.labels != UNLABELLED).any():
+        return (
+            f"{who} has no labels: {_label_hint(series.columns)}add a column named label, or a file of incidents "
+            "(data.incidents, of a command --incidents)"
+        )
+    for value, meaning in ((1, "fault"), (0, "normal")):
+        if not (series.labels == value).any():
+            mend = "add recordings that hold faults" if value else "write normal or 0 where there is none, not a blank"
+            return f"{who} has no row labelled {meaning}, only one class; both are needed to judge a detector: {mend}"
+    return ""
+
+
+def _named(series: LabelledSeries, data: DataSettings) -> str:
+    return repr(series.name) if data.path is None else f"{series.name!r} ({data.path})"
 
 
 def _label_hint(columns: tuple[str, ...]) -> str:
@@ -89,7 +104,9 @@ def _lacks(series: LabelledSeries, settings: "EvaluationSettings", cut: Cut, sho
             lacks.append(f"the {name} part has no trusted window of {length} steps")
         elif y.min() == y.max():
             only, missing = ("normal", "faulty") if y[0] == 0 else ("faulty", "normal")
-            hint = "; a smaller data.score_stride may help" if name != "support" and missing == "faulty" else ""
+            hint = "" if name == "support" else "; a smaller data.score_stride may help"
+            if missing == "normal":
+                hint = "; more fault-free rows with a label are needed beside these faults"
             lacks.append(f"the {name} part has {len(ends)} {only} windows of {length} steps and no {missing} one{hint}")
     if not len(cut.reference):
         lacks.append(f"the support part has no window of {length} steps for the reference")

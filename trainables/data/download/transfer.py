@@ -26,6 +26,8 @@ TIMEOUT_S = (15.0, 60.0)
 ATTEMPTS = 5
 """Connections in a row that bring nothing new before we give up."""
 
+MIRROR = "FEWSHOT_MIRROR names another server that holds it"
+
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""
 
@@ -125,7 +127,9 @@ def _fetch_rest(url: str, part: Path, limits: Limits, progress: Progress) -> Non
         length = answer.headers.get("Content-Length")
         total = limits.largest if length is None else have + int(length)
         if not limits.smallest <= total <= limits.largest:
-            raise DataError(f"{shown(url)}: the server offers {total:,} bytes, the published file has {limits.size}")
+            raise DataError(
+                f"{shown(url)}: the server offers {total:,} bytes, the published file has {limits.size}; {MIRROR}"
+            )
         with part.open("ab" if have else "wb") as file:
             for piece in _pieces(url, answer):
                 have += len(piece)
@@ -158,8 +162,8 @@ def _answer(url: str, have: int) -> Iterator[requests.Response]:
         if have:
             raise _CutError(_short(err)) from err
         raise DataError(
-            f"{where}: cannot reach {host} ({_short(err)}). Is there a network? Behind a proxy set HTTPS_PROXY; a "
-            "mirror is named by FEWSHOT_MIRROR"
+            f"{where}: cannot reach {host} ({_short(err)}). Is there a network? Behind a proxy set HTTPS_PROXY; "
+            f"{MIRROR}"
         ) from err
     except requests.exceptions.RequestException as err:
         raise DataError(f"{where}: cannot be asked for: {_short(err)}") from err
@@ -167,8 +171,8 @@ def _answer(url: str, have: int) -> Iterator[requests.Response]:
         if url.startswith("https:") and not answer.url.startswith("https:"):
             raise DataError(f"{where}: redirects to {shown(answer.url)}, which is not encrypted")
         if not answer.ok and answer.status_code != requests.codes.requested_range_not_satisfiable:
-            later = "; try again later" if answer.status_code in {429, 500, 502, 503, 504} else ""
-            raise DataError(f"{shown(answer.url)}: the server answers {answer.status_code} {answer.reason}{later}")
+            mend = "try again later" if answer.status_code in {429, 500, 502, 503, 504} else MIRROR
+            raise DataError(f"{shown(answer.url)}: the server answers {answer.status_code} {answer.reason}; {mend}")
         yield answer
 
 
@@ -197,7 +201,7 @@ def _check(part: Path, url: str, limits: Limits) -> None:
     part.unlink()
     raise DataError(
         f"{shown(url)}: MD5 {found} of {size:,} bytes is not the published {limits.md5} of {limits.size}; it was "
-        "removed. Damaged on the way, or the published file changed"
+        f"removed. Damaged on the way, or the published file changed: fetch it again; {MIRROR}"
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from trainables.data.inspection.finding import Finding, number_of
+from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
 from trainables.data.inspection.ranking import above_by_rank
 from trainables.data.inspection.view import View
 
@@ -16,6 +16,35 @@ RARELY, MOSTLY = 0.005, 0.995
 """Shares of missing values between which a column is looked at."""
 HARDLY_ANY = 0.01
 """Share of all cells below which missing values are no more than a note."""
+OFTEN_GONE = 0.1
+"""Share of columns from which on it is worth a warning that whole segments lack some."""
+
+
+def gone_in_segments(view: View) -> Iterator[Finding]:
+    """Columns that have values in one segment and none in another: other systems, other versions."""
+    series = view.series
+    some = np.flatnonzero((view.missing_share > 0) & (view.missing_share < 1))
+    if len(series.segments) < 2 or not len(some):
+        return
+    gone = np.stack(
+        [np.logical_and.reduceat(np.isnan(series.values[:, column]), view.starts[:-1]) for column in some]
+    )  # [some, segments]
+    names = tuple(series.columns[column] for column in some[gone.any(axis=1)])
+    if not names:
+        return
+    lacking = int(gone.any(axis=0).sum())
+    worst = int(gone.sum(axis=0).argmax())
+    yield Finding(
+        "warning" if len(names) >= OFTEN_GONE * len(series.columns) else "note",
+        "columns gone in segments",
+        f"Without any value in whole segments, though not in all: {number_of(len(names), 'column')} of "
+        f"{len(series.columns)} ({listed(names)}); {lacking} of {len(series.segments)} segments lack some, most of all "
+        f"{series.segments[worst]} ({int(gone[:, worst].sum())}).",
+        "Nothing can be held there: the median of the reference stands in. Make one source of each system or version, "
+        "or leave these columns out.",
+        names,
+        yaml=drop_line(names) if len(names) < len(series.columns) / 2 else "",
+    )
 
 
 def missing_values(view: View) -> Iterator[Finding]:

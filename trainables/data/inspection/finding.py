@@ -67,12 +67,17 @@ def span(timestamps: NDArray[np.datetime64], start: int, stop: int) -> tuple[str
     return moment(timestamps[start]), moment(timestamps[stop - 1])
 
 
+def rounded(value: float, digits: int) -> str:
+    """Return a number to so many digits, written out: 1,100 and not 1.1e+03."""
+    return f"{float(f'{value:.{digits}g}'):,.12g}"
+
+
 def duration(seconds: float) -> str:
     """Return a duration in the unit that reads best."""
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
+            return f"{rounded(seconds / size, 3)} {unit}"
+    return f"{rounded(seconds, 3)} s"
 
 
 def drop_line(columns: Sequence[str]) -> str:

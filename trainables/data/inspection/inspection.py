@@ -42,6 +42,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     labels.short_faults,
     labels.late_start,
     columns.scaled_before,
+    absence.gone_in_segments,
     absence.missing_values,
     columns.repeated,
     columns.without_information,

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainables.data.inspection.finding import Finding, duration, listed, span
 from trainables.data.inspection.view import View
-from trainables.data.series import UNLABELLED
+from trainables.data.series import UNLABELLED, LabelledSeries
 
 FEW_ROWS = 8
 CLOSE = 4
@@ -66,7 +66,7 @@ def short_faults(view: View) -> Iterator[Finding]:
         "warning",
         "few rows a fault",
         f"A fault lasts {shown} at the median (of {len(series.events)} faults): fewer than the shortest "
-        f"window of {FEW_ROWS}. {series_share(view):.1%} of rows are faulty.",
+        f"window of {FEW_ROWS}. {fault_share(series):.1%} of rows are faulty.",
         "Score every row, read faults caught beside the scores of windows, and distrust point-adjusted scores, which "
         "count a fault as found after one lucky row.",
         yaml="data: {window: 8, score_stride: 1}",
@@ -111,9 +111,9 @@ def late_start(view: View) -> Iterator[Finding]:
         "cold start",
         f"The recording starts {duration(lead * series.step_s)} before the first fault: there is hardly any clean "
         "lead-in.",
-        "The unlabelled reference then holds faults too; choose a threshold rule with that in mind.",
+        "The unlabelled reference then holds faults too: its upper part, as large as the share of faults, must alarm.",
         times=(span(series.timestamps, int(view.starts[0]), first.start + 1),),
-        yaml="threshold: {rule: reference_quantile, quantile: 0.8}",
+        yaml=f"threshold: {{rule: reference_quantile, quantile: {reference_quantile(series):g}}}",
     )
 
 
@@ -159,6 +159,12 @@ def whole_segments(view: View) -> Iterator[Finding]:
     )
 
 
-def series_share(view: View) -> float:
+def fault_share(series: LabelledSeries) -> float:
     """Return the share of faulty rows."""
-    return float((view.series.labels == 1).mean())
+    return float((series.labels == 1).mean())
+
+
+def reference_quantile(series: LabelledSeries) -> float:
+    """Return the quantile of the unlabelled reference above which lie about as many rows as are faulty."""
+    share = fault_share(series)
+    return round(float(np.clip(1 - share, 0.8, 0.995)), 2 if share > 0.01 else 3)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from trainables.data.draws import draw_support
+from trainables.data.inspection.finding import duration, number_of, rounded
 from trainables.data.inspection.suggest import Suggestion
 from trainables.data.parts import cut_windows
 from trainables.data.series import LabelledSeries
@@ -93,8 +94,16 @@ def prospects(series: LabelledSeries, suggestion: Suggestion) -> Prospects:
         all_caught=_interval(tested, tested),
         half_caught=_interval(tested // 2, tested),
         quiet_days=days,
-        claims=_claims(tested, days),
+        claims=(*_untested(len(series.events) - tested, suggestion), *_claims(tested, days)),
     )
+
+
+def _untested(count: int, suggestion: Suggestion) -> tuple[str, ...]:
+    """Say how many faults no fold tests, though the folds take turns; with one fold most are not tested by design."""
+    if not count or suggestion.split.folds == 1:
+        return ()
+    window = f"window of {suggestion.data.window} steps"
+    return (f"Never tested: {number_of(count, 'fault')}, where no whole {window} with a trusted label ends.",)
 
 
 def _claims(tested: int, days: float) -> tuple[str, ...]:
@@ -117,8 +126,8 @@ def _claims(tested: int, days: float) -> tuple[str, ...]:
         )
     if days > 0:
         told.append(
-            f"No false alarm in the {days:.2g} fault-free days that are tested only says fewer than "
-            f"{NO_EVENT / days:.2g} a day."
+            f"No false alarm in the {duration(days * 86_400)} without a fault that are tested only says fewer than "
+            f"{rounded(NO_EVENT / days, 2)} a day."
         )
     return tuple(told)
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainables.data.inspection.finding import duration, number_of
+from trainables.data.inspection.labels import fault_share, reference_quantile
 from trainables.data.inspection.shifts import SHIFTED, shift_between
 from trainables.data.inspection.view import View
 from trainables.data.parts import Cut, cut_windows
 from trainables.data.readers import drop_columns, select_segments
 from trainables.data.series import LabelledSeries
-from trainables.data.supply import check_supply
+from trainables.data.supply import check_labels, check_supply
 from trainables.errors import ProtocolError
 from trainables.settings import (
     DataSettings,
@@ -84,10 +85,13 @@ def suggest(view: View, source: DataSettings, *, drop: tuple[str, ...] = ()) -> 
         No labels, one class, or too few faults for any split; says what is needed.
     """
     series, reasons = view.series, dict[str, str]()
+    lacking = check_labels(series, source)
+    if lacking:
+        raise ProtocolError(lacking)
     if len(series.events) < 3:
         raise ProtocolError(
             f"{series.name!r} has {number_of(len(series.events), 'labelled fault')}; at least 3 are needed, one each "
-            "to learn from, to select on and to test on: add a label column or a file of incidents"
+            "to learn from, to select on and to test on: label more of them, or add recordings that hold some"
         )
     by = _split_by(view, reasons)
     segments = _segments(view, by, reasons)
@@ -116,7 +120,7 @@ def _segments(view: View, by: str, reasons: dict[str, str]) -> tuple[str, ...] |
     holding = {base[series.segment[event.start]] for event in series.events}
     others = [name for name in dict.fromkeys(base) if name not in holding]
     if by == "run" or not others or len(others) > 12:
-        reasons["data.segments"] = "all of them" if len(base) > 1 else "there is one"
+        reasons["data.segments"] = "all of them" if len(base) > 1 else "the table has one"
         return "all"
     of_block = np.asarray(base, dtype=object)[view.blocks.segment]
     clean = view.blocks.clean
@@ -194,12 +198,12 @@ def _split(
             if not problems:
                 reasons["split.folds"] = (
                     f"{count} faults, a quarter of them to test on" if folds == 1
-                    else f"{count} faults: with rotated roles each is tested once"
+                    else f"{count} faults: roles rotate, so that each comes into the test part once"
                 )  # fmt: skip
                 if window != data.window:
                     reasons["data.window"] += "; larger ones do not fit between the faults"
                 return split, tried
-    raise ProtocolError("; ".join(problems))
+    raise ProtocolError("\n".join(problems))
 
 
 def _shots(
@@ -256,12 +260,10 @@ def _faults(series: LabelledSeries, ends: np.ndarray) -> int:
 
 
 def _threshold(series: LabelledSeries, reasons: dict[str, str]) -> ThresholdSettings:
-    prevalence = float((series.labels == 1).sum() / len(series))
-    quantile = round(float(np.clip(1 - prevalence, 0.8, 0.995)), 2 if prevalence > 0.01 else 3)
     reasons["threshold.quantile"] = (
-        f"{prevalence:.1%} of the rows are faulty, and the unlabelled reference holds them too"
+        f"{fault_share(series):.1%} of the rows are faulty, and the unlabelled reference holds them too"
     )
-    return ThresholdSettings(rule="reference_quantile", quantile=quantile)
+    return ThresholdSettings(rule="reference_quantile", quantile=reference_quantile(series))
 
 
 def _evaluation(data: DataSettings, split: SplitSettings, shots: tuple[int, ...]) -> EvaluationSettings:

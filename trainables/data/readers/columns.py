@@ -93,8 +93,8 @@ def check_header(where: str, names: Sequence[str]) -> None:
     if TIMESTAMP not in names:
         near = [name for name in names if name.lower() in (TIMESTAMP, *_OTHER_TIMES)]
         near = near or get_close_matches(TIMESTAMP, names, n=1)
-        hint = f"rename {near[0]!r} to 'timestamp'; " if near else ""
-        raise DataError(f"{where}: there is no column named timestamp; {hint}{seen}")
+        hint = f"rename {near[0]!r} to 'timestamp'" if near else "name the column with the time of each row so"
+        raise DataError(f"{where}: there is no column named timestamp; {hint}; {seen}")
     wrong_case = {name: name.lower() for name in names if name not in MEANINGS and name.lower() in MEANINGS}
     if wrong_case:
         name, right = next(iter(wrong_case.items()))

@@ -107,7 +107,7 @@ def test_a_line_that_is_always_cut_gives_up_and_keeps_what_came(get, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(404, "answers 404 Not Found$"), (503, "answers 503 .*; try again later")]
+    ("status", "said"), [(404, "answers 404 Not Found; FEWSHOT_MIRROR"), (503, "answers 503 .*; try again later")]
 )
 def test_an_error_of_the_server_is_said(get, status, said):
     with pytest.raises(DataError, match=said):
@@ -120,7 +120,7 @@ def test_an_answer_that_cannot_be_decoded_is_no_fault_of_the_disk(get):
 
 
 def test_no_message_shows_a_password_or_a_signature(get, tmp_path):
-    with pytest.raises(DataError, match=r"http://127.0.0.1:\d+/moved.zip: .* answers 404 Not Found$") as refused:
+    with pytest.raises(DataError, match=r"http://127.0.0.1:\d+/moved.zip: .* answers 404 Not Found; F") as refused:
         get(redirect="/moved.zip?signature=hidden", status=404)
     with pytest.raises(DataError, match="cannot be asked for") as unknown:
         get(redirect="ftp://user:hidden@store/a.zip?signature=hidden")

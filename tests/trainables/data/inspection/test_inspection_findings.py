@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.fakes.telemetry_table import FAULT_ROWS, ROWS, clean_table, disturb
-from trainables.data.inspection.inspection import findings_of
+from trainables.data.inspection.finding import rounded
+from trainables.data.inspection.inspection import findings_of, inspect_series
 from trainables.data.inspection.stack import stack
 from trainables.data.inspection.view import View
 from trainables.data.readers import load_source
@@ -127,6 +128,11 @@ def part(frame, name):
     return frame.assign(segment=name)
 
 
+def another_version(frame):
+    later = frame[3000:].drop(columns=frame.columns[1:5])
+    return pd.concat([part(frame[:3000], "a"), part(later, "b")])
+
+
 def counter(frame):
     total = np.cumsum(np.random.default_rng(4).poisson(3, len(frame))).astype(float)
     total[2500:] -= total[2500]
@@ -140,6 +146,7 @@ PLANTED = {
     "constant columns": ("note", lambda f: f.assign(success=1.0, gone=np.nan), ("gone", "success")),
     "repeated columns": ("warning", lambda f: f.assign(cpu_cores=f.cart_cpu * 8, cpu_again=f.cart_cpu), None),
     "missing means something": ("note", silent_latency, ("cart_latency_ms",)),
+    "columns gone in segments": ("warning", another_version, None),
     "scaled before": ("warning", scaled, ()),
     "shift between segments": ("warning", two_days, None),
     "regime change": ("warning", another_regime, None),
@@ -185,6 +192,33 @@ def test_a_planted_pitfall_is_found(inspected, kind):
         assert columns == tuple(sorted(finding.columns))
     for entry in inspection:
         check_line(entry.yaml)
+
+
+def test_a_fault_that_no_fold_can_test_is_counted(tmp_path):
+    frame = clean_table(rows=2400, faults=10)
+    first = frame.label.idxmax()
+    frame["label_quality"] = np.where(frame.index.isin(range(first - 5, first + FAULT_ROWS)), "suspect", "ok")
+    frame.to_parquet(tmp_path / "table.parquet")
+    source = DataSettings(source="table", path=tmp_path / "table.parquet")
+    prospects = inspect_series(load_source(source), source).prospects
+    assert 9 == prospects.tested
+    assert "Never tested: 1 fault, where no whole window of 16 steps with a trusted label ends." == prospects.claims[0]
+
+
+def test_the_threshold_of_a_cold_start_is_the_one_that_a_sweep_file_gets(tmp_path):
+    frame = clean_table(rows=2400, faults=10)
+    frame.iloc[frame.label.idxmax() - 10 :].to_parquet(tmp_path / "table.parquet")
+    source = DataSettings(source="table", path=tmp_path / "table.parquet")
+    found = inspect_series(load_source(source), source)
+    line = yaml.safe_load(the(found.findings, "cold start").yaml)
+    assert {"threshold": found.suggestion.threshold.model_dump(include={"rule", "quantile"})} == line
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(962.3, "960"), (96_230.0, "96,000"), (0.00312, "0.0031"), (7.7, "7.7"), (1095.0, "1,100")]
+)
+def test_numbers_are_written_out(value, shown):
+    assert shown == rounded(value, 2)
 
 
 def test_a_hidden_fault_is_found_where_it_was_planted(inspected):
