@@ -17,8 +17,9 @@ import typer
 from pydantic import ValidationError
 
 from orchestrator.callbacks.tracked import Ledger, Written, digests
+from orchestrator.callbacks.trial_view import trials_of
 from orchestrator.callbacks.wandb_account import Account, account, api_key, ask, server
-from orchestrator.callbacks.wandb_runs import RunWriter, trials_of
+from orchestrator.callbacks.wandb_runs import RunWriter
 from orchestrator.environment import WANDB, check
 from orchestrator.errors import OrchestratorError, RunFolderError, TrackingError
 from orchestrator.spec import ObjectiveSettings, WandbSettings

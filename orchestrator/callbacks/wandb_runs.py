@@ -6,15 +6,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.callbacks.base import Row
 from orchestrator.callbacks.tracked import FOLDER, Ledger, Written, digests, files_digest
-from orchestrator.results import COLUMNS
-from orchestrator.results import Cell as Value
-from orchestrator.rows import PARAMETER, cell_key, draw_of
+from orchestrator.callbacks.trial_view import cell_of, configuration, name_of, step_of, summarised, tags_of
 from orchestrator.spec import WandbSettings
 
 if TYPE_CHECKING:
@@ -24,12 +21,6 @@ Mode = Literal["online", "offline"]
 
 FINISH_SECONDS = 10.0
 """Longest that the end of an online run waits for its upload; what is left is on disk for `orchestrator.sync`."""
-
-LOGGED = (
-    "threshold", "fit_seconds", "threshold_seconds", "score_seconds", "peak_host_mb", "peak_device_mb",
-    "support_events", "prevalence",
-)  # fmt: skip
-"""Fixed columns that are logged with each draw, beside the metrics."""
 
 ARTIFACT_MB, ARTIFACTS_MB = 64, 512
 """Bounds of one uploaded folder or report, and of the winners together; an adapter has a few MB."""
@@ -71,7 +62,8 @@ class RunWriter:
         sent = self.ledger.uploaded(run_id)
         new = [row for row in rows if sent.get(str(row["draw"])) != content[str(row["draw"])]]
         phase = str(rows[0]["phase"])
-        run = self._open(run_id, phase, name_of(rows[0]), configuration(rows[0]), tags_of(rows[0]))
+        name = f"{cell_of(rows[0])} {name_of(rows[0])}"
+        run = self._open(run_id, phase, name, configuration(rows[0]), tags_of(rows[0]))
         run.define_metric("*", step_metric="draw")
         for row in new:
             run.log(step_of(row))
@@ -186,65 +178,6 @@ def load_wandb() -> ModuleType:
 
 RECORD = ("spec.yaml", "manifest.json", "results.parquet")
 """Files of the run folder that say what ran and what came out."""
-
-
-def trials_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the rows by trial, each in the order of draws."""
-    trials: dict[str, list[Row]] = {}
-    for row in rows:
-        trials.setdefault(str(row["trial"]), []).append(row)
-    return {trial: sorted(found, key=draw_of) for trial, found in trials.items()}
-
-
-def configuration(row: Row) -> dict[str, object]:
-    """Return what identifies the trial of a row, its settings under `param`: no telemetry, no secrets."""
-    names = ("detector", "source", "fold", "shots", "unit", "phase", "trial", "candidate", "simulated", "fingerprint")
-    settings = {name.removeprefix(PARAMETER): value for name, value in row.items() if name.startswith(PARAMETER)}
-    return {**{name: row.get(name) for name in names}, PARAMETER.rstrip("."): settings}
-
-
-def tags_of(row: Row) -> list[str]:
-    """Return detector, source and shots as tags."""
-    return [str(row["detector"]), str(row["source"]), f"{row['shots']} shots"]
-
-
-def name_of(row: Row) -> str:
-    """Return the name of a trial: its cell, and its candidate or draw."""
-    what = f"candidate {row['candidate']}" if row["phase"] == "select" else f"draw {row['draw']}"
-    detector, source, fold, shots = cell_key(row)
-    return f"{detector}-{source}-f{fold}-k{shots} {row['phase']} {what}"
-
-
-def step_of(row: Row) -> dict[str, Value]:
-    """Return the point that a draw adds to the history; report draws alone have `shots`, the x of learning curves."""
-    place = {name: row[name] for name in ("draw", *(["shots"] if row["phase"] == "report" else []))}
-    return {**place, **measured(row)}
-
-
-def measured(row: Row) -> dict[str, float]:
-    """Return the numbers of one draw: every metric that is defined on it, and what it cost."""
-    names = [name for name in row if name in LOGGED or (name not in COLUMNS and not name.startswith(PARAMETER))]
-    return {
-        name: float(value)
-        for name in names
-        if isinstance(value := row[name], int | float) and not isinstance(value, bool)
-    }
-
-
-def summarised(rows: Sequence[Row]) -> Mapping[str, Value]:
-    """Return the mean over draws of every number, and how many draws ended how."""
-    good = [measured(row) for row in rows if row["status"] == "ok"]
-    names = dict.fromkeys(name for values in good for name in values)
-    means: dict[str, Value] = {name: fmean(values[name] for values in good if name in values) for name in names}
-    failed = [row for row in rows if row["status"] != "ok"]
-    means |= {
-        "draws_ok": len(good),
-        "draws_not_ok": len(failed),
-        "status": "ok" if not failed else failed[-1]["status"],
-    }
-    if failed:
-        means["reason"] = failed[-1].get("reason")
-    return means
 
 
 def curve_points(run: Path, metric: str) -> Iterator[dict[str, float]]:

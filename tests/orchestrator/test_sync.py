@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from orchestrator.callbacks import wandb_account
 from orchestrator.callbacks.tracked import Ledger
-from orchestrator.callbacks.wandb_runs import RunWriter, step_of, trials_of
+from orchestrator.callbacks.trial_view import step_of, trials_of
+from orchestrator.callbacks.wandb_runs import RunWriter
 from orchestrator.results import read_records, row_line
 from orchestrator.spec import WandbSettings
 from orchestrator.sync import app

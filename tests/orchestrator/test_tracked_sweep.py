@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator.callbacks import wandb as tracker
 from orchestrator.callbacks.tracked import Ledger
+from orchestrator.callbacks.trial_view import trials_of
 from orchestrator.callbacks.wandb import wandb_observer
-from orchestrator.callbacks.wandb_runs import load_wandb, trials_of
+from orchestrator.callbacks.wandb_runs import load_wandb
 from orchestrator.engine import run
 from orchestrator.options import RunOptions
 from orchestrator.results import read_records, read_scores

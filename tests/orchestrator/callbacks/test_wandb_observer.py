@@ -1,6 +1,5 @@
 """The tracker: what it writes, and that it neither needs nor hurts anything."""
 
-import json
 import os
 import socket
 import subprocess
@@ -14,7 +13,6 @@ import pytest
 from orchestrator.callbacks import wandb as tracker
 from orchestrator.callbacks.base import CellSummary, Observers, SweepSummary
 from orchestrator.callbacks.wandb import WandbObserver, wandb_observer
-from orchestrator.callbacks.wandb_runs import configuration, measured, summarised
 from orchestrator.errors import TrackingError
 from orchestrator.spec import WandbSettings
 from tests.fakes.plans import METRIC, make_cell, make_result, make_sweep_plan, report_trial, select_trial
@@ -99,36 +97,6 @@ def test_offline_writes_one_run_a_trial_under_the_run_folder_without_key_or_netw
     assert {f"sweep-1-{trial}" for trial in trials} == {folder.name.split("-", maxsplit=3)[3] for folder in folders}
     assert 4 == len(folders)
     assert all(next(folder.glob("*.wandb")).stat().st_size > 0 for folder in folders)
-
-
-def test_configuration_names_the_trial_and_its_settings():
-    cell = make_cell(candidates=2)
-    trial = select_trial(cell, 1)
-    config = configuration(make_result(trial, 0))
-    assert {"detector": "moment_lora", "shots": 20, "phase": "select", "trial": trial.id, "param": {"rank": 4}} == {
-        key: config[key] for key in ("detector", "shots", "phase", "trial", "param")
-    }
-    assert json.loads(json.dumps(config)) == config
-
-
-def test_a_draw_is_logged_with_its_numbers_and_nothing_else():
-    trial = select_trial(make_cell(candidates=1))
-    row = {**make_result(trial, 0, 0.5), "f1": None, "threshold": 1.5}
-    assert {
-        METRIC: 0.5,
-        "threshold": 1.5,
-        "fit_seconds": 1.0,
-        "threshold_seconds": 0.0,
-        "score_seconds": 0.0,
-    } == measured(row)
-
-
-def test_the_summary_is_the_mean_over_good_draws_and_counts_the_others():
-    trial = select_trial(make_cell(candidates=1))
-    rows = [make_result(trial, 0, 0.4), make_result(trial, 1, 0.6), make_result(trial, 2, None, "oom", "too big")]
-    summary = summarised(rows)
-    assert 0.5 == pytest.approx(summary[METRIC])
-    assert (2, 1, "oom", "too big") == tuple(summary[k] for k in ("draws_ok", "draws_not_ok", "status", "reason"))
 
 
 class Planted(WandbObserver):
