@@ -33,6 +33,7 @@ TORCH = {"torch": ">=2.7"}
 MOMENT = {"momentfm": ">=0.1.4", "transformers": ">=5.0,<6", "peft": ">=0.19"}
 WANDB = {"wandb": ">=0.31"}
 WORKSPACES = {"wandb-workspaces": ">=0.4"}
+TENSORBOARD = {"tensorboardX": ">=2.6"}
 
 NO_DEPS = {"momentfm": "momentfm==0.1.4"}
 """Installed by a pip line of their own: momentfm's pins would take numpy and transformers years back."""

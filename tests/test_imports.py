@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = ("orchestrator", "trainables", "analysis")
 
-HEAVY = ("torch", "ray", "wandb", "matplotlib", "momentfm")
+HEAVY = ("torch", "ray", "wandb", "matplotlib", "momentfm", "tensorboardX")
 """What importing a package must not load: seconds each, and not every machine has them."""
 
 
@@ -88,8 +88,16 @@ MAY_USE = {
         "trainables.tune_trainable",
         "trainables.watchdog",
     ),
-    # The engine ends with the report: the one place that calls the analysis.
+    # The engine ends with the report.
     "orchestrator/engine.py": ("orchestrator", "trainables.data", "analysis.report", "analysis.errors"),
+    # TensorBoard shows the report's learning curves.
+    "orchestrator/*tensorboard*.py": (
+        "orchestrator",
+        "trainables.metrics",
+        "analysis.curves",
+        "analysis.errors",
+        "analysis.load",
+    ),
     "orchestrator/*": (
         "orchestrator",
         "trainables.backbones",
@@ -118,6 +126,7 @@ LIVES_IN = {
     "ray": ("trainables/tune_trainable.py", "orchestrator/backends/ray_tune.py", "orchestrator/cluster*.py"),
     "wandb": ("orchestrator/callbacks/wandb*.py",),
     "wandb_workspaces": ("orchestrator/callbacks/dashboard.py",),
+    "tensorboardX": ("orchestrator/callbacks/event_files.py",),
     "matplotlib": ("analysis/plots/*", "analysis/figures.py", "trainables/data/inspection/figures.py"),
     "plotly": ("analysis/plots/*", "analysis/report.py"),
     "optuna": ("orchestrator/*", "analysis/importance.py"),
@@ -182,6 +191,7 @@ LIGHT = (
     "orchestrator.callbacks.progress",
     "orchestrator.callbacks.wandb",
     "orchestrator.sweep",
+    "orchestrator.tensorboard",
     "analysis.load",
 )
 

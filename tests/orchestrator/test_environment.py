@@ -15,7 +15,11 @@ from orchestrator.errors import MissingPackageError
 
 ROOT = Path(__file__).resolve().parents[2]
 BASELINES = {"pca": False, "random_forest": False}
-ALL = environment.needed({"moment_lora": True}, backend="ray", tracking="auto")
+ALL = {
+    **environment.needed({"moment_lora": True}, backend="ray", tracking="auto"),
+    **environment.WORKSPACES,
+    **environment.TENSORBOARD,
+}
 
 
 def project_ranges() -> dict[str, str]:
