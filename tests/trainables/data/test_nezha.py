@@ -80,10 +80,11 @@ def test_the_middle_of_the_interval_decides_and_rows_around_are_guard(tmp_path):
     assert [0, 240, 300, 360] == (seconds - start)[said.quality == Quality.GUARD].tolist()
 
 
-def test_files_stamped_seconds_apart_share_a_row_and_a_wrong_epoch_column_does_no_harm(tmp_path):
+def test_files_stamped_seconds_apart_share_a_row_and_a_wrong_epoch_column_is_told_and_does_no_harm(tmp_path):
     series = read("nezha", LAYOUTS["nezha"].write(tmp_path))
     assert [START + 60 * i for i in range(20)] == (series.timestamps[:20].astype(np.int64) // 10**9).tolist()
     assert list(range(20)) == series.values[:20, series.columns.index("ts-food-service_CpuUsage(m)")].tolist()
+    assert any("its column TimeStamp is up to" in note for note in series.notes)
 
 
 def test_several_pods_of_a_service_keep_their_names(tmp_path):

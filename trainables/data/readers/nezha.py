@@ -24,6 +24,7 @@ INTERVAL_S: Final = 60
 """A row summarises the minute before it."""
 
 _METRIC, _FRONT = "_metric.csv", "front_service.csv"
+_EPOCH: Final = "TimeStamp"
 _EDGES = ("source_50", "destination_50")
 
 
@@ -67,7 +68,7 @@ def _table(folder: Path, say: Say) -> pd.DataFrame:
     """Return all metrics of a day by epoch second: `<service>_<metric>`, `front_<metric>`, `edge_<from>_<to>_...`."""
     parts = []
     if (folder / _FRONT).is_file():
-        parts.append(_part(folder / _FRONT, "front"))
+        parts.append(_part(folder / _FRONT, "front", say))
     pods = sorted(folder.glob(f"*{_METRIC}"))
     of_service = Counter(service_of(_pod(path)) for path in pods)
     twice = sorted(service for service, count in of_service.items() if count > 1)
@@ -75,11 +76,11 @@ def _table(folder: Path, say: Say) -> pd.DataFrame:
         say(f"{folder.parent.name}: several pods of {', '.join(twice)}: their columns carry the pod's name.")
     for path in pods:
         service = service_of(_pod(path))
-        parts.append(_part(path, _pod(path) if service in twice else service))
+        parts.append(_part(path, _pod(path) if service in twice else service, say))
     for name in _EDGES:
         path = folder / f"{name}.csv"
         if path.is_file():
-            parts.append(_part(path, "edge").add_suffix(f"_{name}"))
+            parts.append(_part(path, "edge", say).add_suffix(f"_{name}"))
     grid = pd.DataFrame(index=parts[0].index)
     joined = [
         pd.merge_asof(grid, part, left_index=True, right_index=True, direction="nearest", tolerance=INTERVAL_S // 2)
@@ -92,13 +93,17 @@ def _pod(path: Path) -> str:
     return path.name.removesuffix(_METRIC)
 
 
-def _part(path: Path, prefix: str) -> pd.DataFrame:
+def _part(path: Path, prefix: str, say: Say) -> pd.DataFrame:
     """Return the metrics of one file by epoch second."""
     words = ("Time", "time", "PodName", "ServiceName")
     time = "time" if prefix == "edge" else "Time"
     frame = read_numbers(path, time=time, text=words)
     seconds = epoch_seconds(frame[time], path)
-    metrics = frame.drop(columns=[name for name in (*words, "TimeStamp", "timestamp") if name in frame])
+    if _EPOCH in frame:
+        off = np.nanmax(np.abs(frame[_EPOCH].to_numpy(dtype=np.float64) - seconds), initial=0)
+        if off > INTERVAL_S:
+            say(f"{path.name}: its column {_EPOCH} is up to {off:,.0f} s off its column {time}, which counts.")
+    metrics = frame.drop(columns=[name for name in (*words, _EPOCH, "timestamp") if name in frame])
     if metrics.empty:
         raise DataError(f"{path}: there is no metric")
     metrics.index = pd.Index(seconds)
