@@ -13,7 +13,7 @@ from orchestrator.rows import SweepFacts
 from orchestrator.storage import WINNERS, RunFolder
 from trainables.errors import WinnerError
 from trainables.trial import TrialOutcome
-from trainables.winner_manifest import Manifest, Origin, read_manifest
+from trainables.winner_manifest import UNSAVED, Manifest, Origin, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +62,14 @@ class Winners:
         return first
 
     def put(self, plan: TrialPlan, outcome: TrialOutcome) -> None:
-        """Write the winner that came with an outcome; say so if its detector could not be saved."""
+        """Write the winner that came with an outcome; say so if its detector should have been saved and was not."""
         if outcome.winner is None:
             return
         facts, used = self._facts, self._used(outcome.winner.manifest)
         origin = Origin(sweep=facts.sweep, trial=plan.id, fingerprint=facts.fingerprint, weights=used)
         winner = outcome.winner.from_(origin)
         self._folder.write_winner(plan.cell.name, winner)
-        if winner.manifest.not_saved:
+        if winner.manifest.not_saved not in ("", UNSAVED):
             logger.warning("%s: the winner was not saved: %s", plan.cell.name, winner.manifest.not_saved)
 
     def _used(self, manifest: Manifest) -> dict[str, str]:

@@ -30,6 +30,7 @@ from trainables.trial import (
     WindowScores,
 )
 from trainables.winner import SavedWinner, describe, with_files
+from trainables.winner_manifest import UNSAVED
 
 
 def run_trial(
@@ -117,6 +118,8 @@ def _winner(
     """Return the fitted detector in files; one that cannot be saved says why, and its draw stands all the same."""
     parts = _prepared(series, settings, request.fold)
     winner = describe(request, settings, parts, resources, (outcome.threshold or 0.0, outcome.threshold_rule))
+    if getattr(detector, "unsaved", False):
+        return winner.without_files(UNSAVED)
     try:
         return with_files(winner, detector, parts, resources)
     except (Exception, DrawTimeoutError) as err:  # whatever a user's own class does: a score must not be lost to it

@@ -111,8 +111,6 @@ def with_files(winner: SavedWinner, detector: Detector, parts: "Parts", resource
     SavingError
         The detector cannot be saved, is too large, or scores differently when loaded again.
     """
-    if getattr(detector, "unsaved", False):
-        raise SavingError("the class declares that it is not to be saved (unsaved = True)")
     with tempfile.TemporaryDirectory(prefix="winner-") as name:
         folder = Path(name)
         save_detector(detector, folder)

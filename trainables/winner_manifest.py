@@ -16,6 +16,9 @@ from trainables.settings import MissingRule
 MANIFEST = "winner.json"
 """Lies beside the detector's own files."""
 
+UNSAVED = "the class declares that it is not to be saved (unsaved = True)"
+"""Why there are no files although nothing went wrong."""
+
 VERSIONS = ("numpy", "scikit-learn", "skops", "torch", "transformers", "peft", "momentfm")
 """Packages on which a winner's numbers rest."""
 
