@@ -187,8 +187,9 @@ def test_a_second_sync_uploads_nothing(run, server):
     assert ["Viewer"] == server.operations()[before:]
 
 
-def test_runs_that_the_tracker_left_out_are_made_from_the_rows(tmp_path, server):
-    run = make_run_folder(tmp_path)
+@pytest.mark.parametrize("mode", ["auto", "disabled"])
+def test_runs_that_the_tracker_left_out_or_never_saw_are_made_from_the_rows(tmp_path, server, mode):
+    run = make_run_folder(tmp_path, f"tracking: {{wandb: {{mode: {mode}, project: fewshot}}}}\n")
     done = sync(run, server.address)
     assert 0 == done.returncode, done.stderr
     assert "5 made from the rows now" in done.stdout

@@ -34,6 +34,12 @@ def _own_tracker_process():
     load_wandb().teardown()
 
 
+@pytest.fixture(autouse=True)
+def _time_enough(monkeypatch):
+    """What is tested here is what the tracker writes; on a busy machine its seconds at the end are too few for it."""
+    monkeypatch.setattr(tracker, "EXIT_SECONDS", 120.0)
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """The sweep without a tracker: plan, telemetry and run folder."""
@@ -135,9 +141,11 @@ import sys
 from pathlib import Path
 from tests.fakes.plans import make_cell, make_result, make_sweep_plan, select_trial
 from orchestrator.callbacks.base import Observers, SweepSummary
+from orchestrator.callbacks import wandb
 from orchestrator.callbacks.wandb import wandb_observer
 from orchestrator.spec import WandbSettings
 
+wandb.EXIT_SECONDS = 120.0
 run, earlier, new = Path(sys.argv[1]), eval(sys.argv[2]), eval(sys.argv[3])
 observers = Observers([wandb_observer(WandbSettings(mode="online"), run)])
 trial = select_trial(make_cell(candidates=1))

@@ -78,8 +78,9 @@ def test_disabled_imports_nothing(no_key):
     assert (0, "") == (done.returncode, done.stderr)
 
 
-def test_offline_writes_one_run_a_trial_under_the_run_folder_without_key_or_network(no_key):
+def test_offline_writes_one_run_a_trial_under_the_run_folder_without_key_or_network(no_key, monkeypatch):
     pytest.importorskip("wandb")
+    monkeypatch.setattr(tracker, "EXIT_SECONDS", 120.0)  # a busy machine takes longer to import wandb
     run = no_key / "sweep-1"
     run.mkdir()
     observer = wandb_observer(WandbSettings(mode="offline"), run)
