@@ -50,7 +50,7 @@ def test_answers_for_successive_stretches_in_one_folder_are_one_series(tmp_path)
     [
         ("{", "not a JSON file"),
         ("[]", "not an answer of Prometheus"),
-        (json.dumps({"status": "error", "errorType": "bad_data", "error": "parse error"}), "bad_data parse error"),
+        (json.dumps({"status": "error", "errorType": "bad_data", "error": "parse error"}), "bad_data: parse error"),
         (json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}}), "must be 'matrix'"),
         (matrix({"values": []}), r"data.result\[0\]: a series with 'metric'"),
         (matrix({"metric": {}, "values": [[T0, "many"]]}), r"data.result\[0\]: values must be pairs"),

@@ -102,7 +102,8 @@ def _part(path: Path, prefix: str, say: Say) -> pd.DataFrame:
     if _EPOCH in frame:
         off = np.nanmax(np.abs(frame[_EPOCH].to_numpy(dtype=np.float64) - seconds), initial=0)
         if off > INTERVAL_S:
-            say(f"{path.name}: its column {_EPOCH} is up to {off:,.0f} s off its column {time}, which counts.")
+            where = f"{path.parent.parent.name}/{path.name}"
+            say(f"{where}: its column {_EPOCH} is up to {off:,.0f} s off its column {time}, which counts.")
     metrics = frame.drop(columns=[name for name in (*words, _EPOCH, "timestamp") if name in frame])
     if metrics.empty:
         raise DataError(f"{path}: there is no metric")

@@ -74,7 +74,8 @@ def _matrix(path: Path) -> list[Any]:
     if not isinstance(answer, dict) or "status" not in answer:
         raise DataError(f"{path}: not an answer of Prometheus' HTTP API: 'status' and 'data' are needed")
     if answer["status"] != "success":
-        raise DataError(f"{path}: the query failed: {answer.get('errorType', '')} {answer.get('error', '')}".rstrip())
+        said = ": ".join(str(answer[key]) for key in ("errorType", "error") if answer.get(key))
+        raise DataError(f"{path}: the query failed and this is its error, not its answer: {said}")
     found = answer.get("data")
     kind = found.get("resultType") if isinstance(found, dict) else None
     if kind != "matrix" or not isinstance(found, dict) or not isinstance(found.get("result"), list):

@@ -86,7 +86,7 @@ class Samples:
         """
         series = self._in_order(say)
         if not series:
-            raise DataError(f"{self.where}: there are no samples")
+            raise DataError(f"{self.where}: there are no samples; did the query name a series, and a time with data?")
         rated = self._rates(series, say)
         steps = np.asarray([one.step for one in rated])
         if np.isnan(steps).all():
