@@ -18,8 +18,8 @@ RECENT = 8
 NAMES = ("recent_level", "level", "spread", "trend")
 """Features of one channel, in the order of the feature matrix."""
 
-_CHUNK = 256
-"""Windows at a time: bounds memory to about 20 MB at 88 channels and 32 steps."""
+_CHUNK, _VALUES = 256, 2**21
+"""Windows and values (16 MB of float64) at a time: bounds memory, of wide and of long windows as well."""
 
 _IQR_OF_NORMAL = 1.3489795003921634
 """Interquartile range of a standard normal distribution: twice its 75 % quantile."""
@@ -28,11 +28,22 @@ _IQR_OF_NORMAL = 1.3489795003921634
 def squashed(windows: Windows, channels: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.float64]]:
     """Yield arcsinh of windows, time before channels: [<= chunk, L, C'] in order; of all channels or of some."""
     steps = np.arange(1 - windows.length, 1)
-    for start in range(0, len(windows), _CHUNK):
-        rows = windows.ends[start : start + _CHUNK, None] + steps  # [n, L]
+    chunk = max(1, min(_CHUNK, _VALUES // (windows.length * windows.channels)))
+    for start in range(0, len(windows), chunk):
+        rows = windows.ends[start : start + chunk, None] + steps  # [n, L]
         values = windows.table[rows] if channels is None else windows.table[rows[:, :, None], channels]
         yield np.arcsinh(np.asarray(values)).astype(np.float64)  # [n, L, C']
         released(windows.table)
+
+
+def squashed_rows(windows: Windows) -> NDArray[np.float64]:
+    """Return the squashed rows of all windows [N L, C]; overlapping windows repeat rows."""
+    rows = np.empty((len(windows), windows.length, windows.channels))
+    filled = 0
+    for x in squashed(windows):
+        rows[filled : filled + len(x)] = x
+        filled += len(x)
+    return rows.reshape(-1, windows.channels)
 
 
 def level_and_spread(x: NDArray[np.float64]) -> list[NDArray[np.float64]]:
@@ -69,7 +80,7 @@ def robust_centre_spread(values: NDArray[np.floating]) -> tuple[NDArray[np.float
     unlabelled reference hardly move it. Where more than half of a column is one value, its IQR is zero and
     the standard deviation stands in.
     """
-    rows = values.astype(np.float64)
+    rows = np.asarray(values, dtype=np.float64)
     low, centre, high = np.percentile(rows, [25, 50, 75], axis=0)
     spread = (high - low) / _IQR_OF_NORMAL
     deviation = rows.std(axis=0)

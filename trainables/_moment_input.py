@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables._features import RECENT, level_and_spread, squashed, window_features
+from trainables._features import RECENT, level_and_spread, squashed, squashed_rows, window_features
 from trainables._support import standardisation
 from trainables.data.windows import Windows
 from trainables.errors import DetectorError
@@ -64,8 +64,11 @@ class InputScaling:
         else:
             centre, spread = self.centre[self.kept], self.spread[self.kept]
             some = None if len(self.kept) == windows.channels else self.kept
-            scaled = [(x - centre) / spread for x in squashed(windows, some)]  # [n, L, C']
-            found = np.ascontiguousarray(np.concatenate(scaled).transpose(0, 2, 1), dtype=np.float32)  # [N, C', L]
+            found = np.empty((len(windows), len(self.kept), windows.length), dtype=np.float32)
+            filled = 0
+            for x in squashed(windows, some):  # [n, L, C']
+                found[filled : filled + len(x)] = ((x - centre) / spread).transpose(0, 2, 1)
+                filled += len(x)
         if not np.isfinite(found).all():
             bad = np.unique(np.nonzero(~np.isfinite(found))[1])
             names = ", ".join(windows.columns[channel] for channel in self.kept[bad][:4])
@@ -83,8 +86,7 @@ def fit_scaling(reference: Windows, normalise: Normalise, keep: int | Literal["a
     """
     if not len(reference):
         raise DetectorError("the reference has no window")
-    rows = np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
-    centre, spread = standardisation(rows)
+    centre, spread = standardisation(squashed_rows(reference))
     return InputScaling(normalise, centre, spread, *_channels(reference, keep))
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.decomposition import PCA
 
-from trainables._features import robust_centre_spread, squashed
+from trainables._features import robust_centre_spread, squashed, squashed_rows
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import DetectorError
 from trainables.protocol import DetectorConfig, FitFacts, Labels, TrialResources
@@ -199,10 +199,10 @@ class PcaReconstruction:
 
 
 def _reference_rows(reference: Windows) -> NDArray[np.float64]:
-    """Return the squashed rows [R L, C] of the reference; overlapping windows repeat rows."""
+    """Return the squashed rows [R L, C] of the reference."""
     if not len(reference):
         raise DetectorError("the reference has no window")
-    return np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
+    return squashed_rows(reference)
 
 
 def _mean_of_largest(values: NDArray[np.float64], top: int) -> NDArray[np.float64]:

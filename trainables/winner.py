@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from trainables._features import squashed
+from trainables._features import squashed_rows
 from trainables._support import standardisation
 from trainables.errors import SavingError, WinnerError
 from trainables.protocol import Detector, TrialResources
@@ -72,8 +72,7 @@ def describe(
     """Return the manifest of a fitted detector, without files yet; `threshold` is its value and its rule."""
     scaler, reference, series = parts.scaler, parts.reference, parts.series
     entry, kind = detector_entry(request.detector, request.class_path), parts.held_out
-    rows = np.concatenate(list(squashed(reference))).reshape(-1, reference.channels)
-    level, level_spread = standardisation(rows)
+    level, level_spread = standardisation(squashed_rows(reference))
     numbers = zip(scaler.columns, scaler.centre, scaler.spread, scaler.median, scaler.rules, level, level_spread,
                   strict=True)  # fmt: skip
     manifest = Manifest(

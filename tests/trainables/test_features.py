@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables._features import NAMES, robust_centre_spread, squashed, window_features
+from trainables._features import NAMES, robust_centre_spread, squashed, squashed_rows, window_features
 from trainables.data.windows import Windows
 
 
@@ -74,3 +74,16 @@ def test_a_column_that_is_mostly_one_value_falls_back_to_its_standard_deviation(
     centre, spread = robust_centre_spread(values)
     assert [0, 0] == centre.tolist()
     assert [pytest.approx(3.0), 1.0] == spread.tolist()
+
+
+def test_blocks_of_wide_and_long_windows_are_no_larger_than_others():
+    table = np.zeros((600, 500))
+    blocks = list(squashed(windows_over(table, np.arange(511, 599), 512)))
+    assert 88 == sum(map(len, blocks))
+    assert max(block.nbytes for block in blocks) <= 2**24
+
+
+def test_rows_of_windows_are_those_of_the_blocks_in_order():
+    rng = np.random.default_rng(0)
+    windows = windows_over(rng.standard_normal((400, 3)), np.arange(31, 400), 32)
+    assert np.concatenate(list(squashed(windows))).reshape(-1, 3).tobytes() == squashed_rows(windows).tobytes()

@@ -1,6 +1,7 @@
 """Tests of what MOMENT detectors see, keep and refuse: channels, level beside shape, values that are no numbers."""
 
 import gc
+import tracemalloc
 import weakref
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from tests.fakes import small_windows
 from trainables import _frozen, backbones
 from trainables._moment import MomentBackbone
 from trainables._moment_config import MomentHeadConfig
+from trainables._moment_input import fit_scaling
 from trainables._torch import resolved_precision
 from trainables.data.windows import LabelledWindows, Windows
 from trainables.errors import DetectorError
@@ -135,3 +137,17 @@ def test_a_detector_says_what_it_computed_in(precision: str) -> None:
     detector = MomentZeroShot(MomentZeroShotConfig.model_validate({"precision": precision}), TrialResources())
     windows = small_windows.reference(6)
     assert precision == detector.fit(small_windows.support(), windows).facts.dtype
+
+
+def test_scaling_many_windows_takes_little_beside_what_it_returns() -> None:
+    windows = Windows(
+        np.random.default_rng(0).standard_normal((2_100, 100), dtype=np.float32), np.arange(63, 2_063), 64,
+        tuple(f"m{n}" for n in range(100)), 1.0,
+    )  # fmt: skip
+    scaling = fit_scaling(windows.take(np.arange(20)), "reference", "all")
+    tracemalloc.start()
+    try:
+        taken = scaling.sequences(windows).nbytes
+        assert tracemalloc.get_traced_memory()[1] < 2.2 * taken
+    finally:
+        tracemalloc.stop()
