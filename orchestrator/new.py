@@ -113,10 +113,12 @@ def summary(target: Path, inspection: Inspection, fitted: Fitted) -> list[str]:
     lines += _incidents(inspection)
     if inspection.prospects is not None:
         lines += inspection.prospects.claims
-    severe, warning = (sum(it.severity == severity for it in inspection.findings) for severity in SEVERITIES[:2])
+    severe, warning = ([it.kind for it in inspection.findings if it.severity == each] for each in SEVERITIES[:2])
     if severe or warning:
         where = _arguments(suggestion.data) if suggestion else SIMULATED
-        lines.append(f"{severe} severe findings, {warning} to know: python -m trainables.data inspect {where}")
+        named = f" ({', '.join(severe)})" if severe else ""
+        told = f"{len(severe)} severe{named}, {len(warning)} to know"
+        lines.append(f"findings: {told}: python -m trainables.data inspect {where}")
     command = f"python -m orchestrator.sweep {target}"
     return [*lines, f"look: {command} --dry-run", f"run:  {command}"]
 

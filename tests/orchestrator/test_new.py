@@ -51,7 +51,7 @@ def test_it_writes_a_file_that_passes_a_dry_run_and_says_why(new, shop, tmp_path
     assert ("event", 4) == (spec.split.by, spec.split.folds)
     assert "split.folds 4: 10 faults: roles rotate, so that each comes into the test part once" in done.stdout
     assert "Catching 10 of 10 test faults only says that 69% to 100%" in done.stdout
-    assert "every choice" not in done.stdout
+    assert "findings: 1 severe (clock), 0 to know: python -m trainables.data inspect" in done.stdout
     assert 0 == dry_run(target).exit_code
 
 

@@ -29,6 +29,7 @@ Check = Callable[[View], Iterator[Finding]]
 CHECKS: Final[tuple[Check, ...]] = (
     labels.no_labels,
     leaks.time_tells_label,
+    shifts.faults_in_a_time_of_their_own,
     leaks.separating_columns,
     monotone.growing_columns,
     labels.rows_in_random_order,

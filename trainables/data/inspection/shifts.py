@@ -25,6 +25,8 @@ NEAR, FAR = 0.03, 0.15
 STEP, STEPPED = 0.95, 0.2
 """The same two limits for a change within a segment, where there are many places to look at."""
 LEAST_LONG = 400
+LEAST_FAULTS = 3
+"""Faults that have a time of their own: fewer lie in one place by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,33 @@ def regime_changes(view: View) -> Iterator[Finding]:
         "it.",
         tuple(dict.fromkeys(name for _, _, columns in found for name in columns)),
         tuple(span(view.series.timestamps, row, row + 1) for row in places),
+    )
+
+
+def faults_in_a_time_of_their_own(view: View) -> Iterator[Finding]:
+    """Faults in a lesser part of their segments that differs from the rest even where it is fault-free."""
+    series, blocks = view.series, view.blocks
+    if len(series.events) < LEAST_FAULTS or view.shuffled is not None or view.whole_segments is not None:
+        return
+    holding, among = np.zeros(len(blocks), dtype=bool), np.zeros(len(blocks), dtype=bool)
+    for segment in np.unique(series.segment[[event.start for event in series.events]]):
+        own = [event for event in series.events if series.segment[event.start] == segment]
+        holding |= blocks.segment == segment
+        among |= (blocks.start >= own[0].start) & (blocks.stop <= own[-1].stop)
+    inside, outside = np.flatnonzero(among & ~blocks.fault), np.flatnonzero(holding & ~among & blocks.clean)
+    shift = shift_between(view, inside, outside, "among the faults", "elsewhere")
+    if shift is None or len(outside) < len(inside) or shift.share < SHIFTED:
+        return
+    yield Finding(
+        "severe",
+        "the time tells the faults",
+        f"{shift.share:.0%} of the columns hardly overlap between fault-free time among the faults and other time in "
+        f"the same segments ({listed(shift.columns, 4)}): a detector can learn when the faults were, not what they "
+        "are, and look good.",
+        "Keep to the time of the faults: give it a name in a column segment, and name it in data.segments. Only "
+        "fault-free time of the same load and deployment is a test.",
+        shift.columns,
+        (span(series.timestamps, series.events[0].start, series.events[-1].stop),),
     )
 
 

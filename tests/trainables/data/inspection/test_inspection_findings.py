@@ -128,6 +128,13 @@ def part(frame, name):
     return frame.assign(segment=name)
 
 
+def faults_before_the_load_stopped(frame):
+    early = faults_early_only(frame)
+    for name in [name for name in frame if "requests" in name or "latency" in name]:
+        early.loc[2000:, name] = early.loc[2000:, name] / 3
+    return early
+
+
 def another_version(frame):
     later = frame[3000:].drop(columns=frame.columns[1:5])
     return pd.concat([part(frame[:3000], "a"), part(later, "b")])
@@ -153,6 +160,7 @@ PLANTED = {
     "unlabelled, looks like a fault": ("warning", hidden_fault, None),
     "faults that do not show": ("warning", invisible_faults, ()),
     "effects outlast the label": ("warning", short_labels, ()),
+    "the time tells the faults": ("severe", faults_before_the_load_stopped, None),
     "no sequence": ("severe", shuffled, ()),
     "the time tells the label": ("severe", recorded_apart, ()),
     "no onset": ("warning", recorded_apart, ()),
@@ -228,6 +236,12 @@ def test_a_hidden_fault_is_found_where_it_was_planted(inspected):
     assert 1 == len(times)
     first, last = (pd.Timestamp(moment) for moment in times[0])
     assert first <= frame.timestamp[free + FAULT_ROWS // 2] <= last
+
+
+def test_faults_in_one_place_are_not_told_by_the_time_while_nothing_else_changes(inspected):
+    found = kinds(inspected(faults_early_only(clean_table())))
+    assert "faults in one place" in found
+    assert "the time tells the faults" not in found
 
 
 def test_a_change_of_regime_is_dated(inspected):
