@@ -9,9 +9,11 @@ import yaml
 
 from analysis.errors import AnalysisError, ClaimError
 from analysis.planned import CELL, Gap, Names, dead_cells, find_gaps, judged_draws, planned_draws
+from analysis.recompute import with_metrics
 from analysis.words import listed
 from orchestrator.errors import RunFolderError
 from orchestrator.results import COLUMNS, read_manifest, read_rows
+from trainables.metrics import METRICS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +46,10 @@ class Sweep:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metric columns that hold at least one number, in the order of the rows."""
-        fixed = {*COLUMNS, "run"}
-        names = [name for name in self.rows.columns if name not in fixed and not name.startswith("param.")]
+        """Names of the metric columns that hold at least one number, those of this version first."""
+        fixed = {*COLUMNS, "run", *METRICS}
+        others = [name for name in self.rows.columns if name not in fixed and not name.startswith("param.")]
+        names = [*(name for name in METRICS if name in self.rows), *others]
         return tuple(n for n in names if pd.api.types.is_numeric_dtype(self.rows[n]) and self.rows[n].notna().any())
 
     @property
@@ -146,7 +149,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
     notes = _fingerprint_notes(rows, mixed=mixed)
     names = _told_apart(rows, folders, notes)
     rows = _one_winner(_one_origin(_renamed(rows, names), notes), notes)
-    notes += _computing_notes(rows)
+    notes += [*_computing_notes(rows), *_search_notes(rows)]
     manifests = tuple(_manifest(folder, notes) for folder in folders)
     planned = planned_draws(manifests, names)
     if planned is None:
@@ -180,7 +183,7 @@ def require_claimable(rows: pd.DataFrame) -> pd.DataFrame:
 def _rows(folder: Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise AnalysisError(f"{folder}: no such folder")
-    return read_rows(folder)
+    return with_metrics(folder, read_rows(folder))
 
 
 def _manifest(folder: Path, notes: list[str]) -> Mapping[str, object]:
@@ -224,6 +227,14 @@ def _computing_notes(rows: pd.DataFrame) -> list[str]:
             if len(kinds) > 1:
                 mixtures.setdefault(kinds, []).append(f"{detector} at {shots} shots on {source}")
     return [f"Draws of {listed(cells)} were computed in {' and '.join(kinds)}." for kinds, cells in mixtures.items()]
+
+
+def _search_notes(rows: pd.DataFrame) -> list[str]:
+    """Return a sentence if the search left rows and none of its scores."""
+    chosen = rows[(rows["phase"] == "select") & (rows["status"] == "ok")]
+    if chosen.empty or chosen.reindex(columns=list(METRICS)).notna().any(axis=None):
+        return []
+    return ["Selection rows hold no metric, and they leave no score files: the search cannot be shown."]
 
 
 def _told_apart(rows: pd.DataFrame, folders: Sequence[Path], notes: list[str]) -> Names:

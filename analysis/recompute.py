@@ -9,7 +9,7 @@ import typer
 
 from analysis.errors import AnalysisError
 from orchestrator.errors import RunFolderError
-from orchestrator.results import read_rows, read_scores
+from orchestrator.results import read_rows, read_scores, score_file
 from trainables.metrics import METRICS, compute_metrics
 
 STEP_S = 1.0
@@ -46,6 +46,25 @@ def recompute(run: Path, rows: pd.DataFrame | None = None, step_s: float = STEP_
         raise AnalysisError(str(err)) from err
     metrics = pd.DataFrame(values, index=kept.index, columns=list(METRICS)).astype(float)
     return kept.assign(**{name: metrics[name] for name in METRICS})
+
+
+def with_metrics(run: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a run, the metrics of ok report rows that hold none taken from their score files.
+
+    Rows without a score file stay as they are: selection draws leave none.
+
+    Raises
+    ------
+    AnalysisError
+        A score file is damaged.
+    """
+    metrics = rows.reindex(columns=list(METRICS)).astype(float)
+    bare = rows[metrics.isna().all(axis=1) & (rows["phase"] == "report") & (rows["status"] == "ok")]
+    drawn = bare[["trial", "draw"]].itertuples(index=False, name=None)
+    kept = [score_file(run, str(trial), int(draw)).exists() for trial, draw in drawn]
+    again = recompute(run, bare.loc[kept])
+    metrics.loc[again.index] = again[list(METRICS)]
+    return rows.assign(**{name: metrics[name] for name in METRICS}) if len(again) else rows
 
 
 def differences(run: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from analysis.errors import AnalysisError, ClaimError
 from analysis.load import load_sweep, require_claimable
 from analysis.planned import NO_WINNER
-from tests.fakes.run_folder import FakeSweep, make_run
+from tests.fakes.run_folder import FakeSweep, make_run, without_metrics
 
 TINY = {"random": {0: 0.0}, "random_forest": {20: 1.0}, "moment_lora": {20: 1.0}}
 
@@ -203,6 +203,15 @@ def test_a_cell_that_was_computed_in_two_ways_is_named(tmp_path, column, values)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (note,) = load_sweep([run]).notes
     assert f"Draws of moment_lora at 20 shots on simulated were computed in {' and '.join(sorted(values))}." == note
+
+
+def test_metrics_that_rows_lack_come_from_score_files_and_a_search_without_them_is_said(tmp_path):
+    whole = load_sweep([make_run(tmp_path / "run", tiny())])
+    without_metrics(tmp_path / "run", {"report", "select"})
+    bare = load_sweep([tmp_path / "run"])
+    assert whole.metrics == bare.metrics
+    pd.testing.assert_frame_equal(whole.report[[*whole.metrics]], bare.report[[*whole.metrics]])
+    assert ("Selection rows hold no metric, and they leave no score files: the search cannot be shown.",) == bare.notes
 
 
 def test_rows_that_do_not_say_how_they_were_computed_draw_no_note(fake_sweep):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from analysis.errors import AnalysisError
 from analysis.report import app, build_report, markdown_text
-from tests.fakes.run_folder import FakeSweep, make_run
+from tests.fakes.run_folder import FakeSweep, make_run, without_metrics
 
 SMALL = {"random": {0: 0.0}, "pca": {0: 0.8}, "random_forest": {20: 0.9, 100: 1.2}, "moment_lora": {20: 0.9, 100: 1.6}}
 
@@ -139,11 +139,12 @@ def test_selection_results_are_marked_not_for_claims(page):
     assert "Not for claims." in page.text
 
 
-def test_the_same_rows_make_the_same_bytes(run, tmp_path):
+def test_rows_and_score_files_make_the_same_bytes_elsewhere_without_the_metrics_of_the_rows(run, tmp_path):
     def contents(folder: Path) -> dict[str, bytes]:
         return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
     moved = shutil.copytree(run, tmp_path / "elsewhere" / "run", ignore=shutil.ignore_patterns("report"))
+    without_metrics(moved, {"report"})
     build_report([moved])
     first, second = contents(run / "report"), contents(moved / "report")
     assert list(first) == list(second)

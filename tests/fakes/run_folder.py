@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from orchestrator.results import COLUMNS, SCHEMA_VERSION, row_line, write_parquet, write_scores
-from trainables.metrics import compute_metrics
+from trainables.metrics import METRICS, compute_metrics
 from trainables.trial import WindowScores
 
 STEP_S = 60.0
@@ -95,6 +95,17 @@ def make_run(folder: Path, sweep: FakeSweep | None = None) -> Path:
     (folder / "spec.yaml").write_text(yaml.safe_dump(_spec(sweep), sort_keys=False), encoding="utf-8")
     write_parquet(folder)
     return folder
+
+
+def without_metrics(run: Path, phases: set[str]) -> None:
+    """Delete every metric from the rows of some phases."""
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    bare = [
+        {name: value for name, value in row.items() if row["phase"] not in phases or name not in METRICS}
+        for row in rows
+    ]
+    path.write_text("".join(row_line(row) + "\n" for row in bare), encoding="utf-8")
 
 
 def fake_scores(
