@@ -15,7 +15,7 @@ from analysis.delays import delays
 from analysis.general import METRIC, general_bounds, with_general_difference
 from analysis.generalisation import generalisation
 from analysis.importance import importances
-from analysis.label_needs import needs, pays_off
+from analysis.label_needs import LABELS, needs, pays_off
 from analysis.landscape import candidates, optimism
 from analysis.leaderboard import leaderboard
 from analysis.load import Sweep
@@ -97,7 +97,9 @@ def find(sweep: Sweep) -> Findings:
         caught=scored.caught,
         delays=scored.delays,
         caught_in_time=scored.caught_in_time,
-        needs=needs(allowed, by_metric[metric], metric, plan),
+        needs=pd.concat(
+            [needs(allowed, by_metric[metric], metric, plan, counted) for counted in LABELS], ignore_index=True
+        ),
         pays_off=pays_off(allowed, metric, plan),
         generalisation=generalisation(sweep, metric),
         separation=separation(sweep, pairs, headlines, metric),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,18 +17,28 @@ TARGETS = (0.5, 0.7, 0.8, 0.9)
 """Scores to be reached, fixed here and not by looking at the curves."""
 
 
-def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return how many labelled windows each detector needs to reach each of `TARGETS`.
+LABELS = {"windows": "all_windows", "faults": "all_faults"}
+"""What can be counted -> column of `levels`: all that was spent, validation included."""
+
+
+def needs(
+    report: pd.DataFrame,
+    levels: pd.DataFrame,
+    metric: str,
+    plan: pd.DataFrame | None = None,
+    counted: Literal["windows", "faults"] = "windows",
+) -> pd.DataFrame:
+    """Return how many labelled windows, or faults behind them, each detector needs to reach each of `TARGETS`.
 
     Only detectors with two numbers of shots or more have a curve; only draws with every point count. Where a draw of
-    the `plan` (`Sweep.plan`; None: that of the rows) is missing there is no interval: it may be a hard one.
+    the `plan` (`Sweep.plan`; None: that of the rows) is missing there is no interval: it may be a hard one. Numbers of
+    shots that hold as many faults are one point, that of the most shots.
 
     Returns
     -------
     pandas.DataFrame
-        `source`, `detector`, `target`, `estimate`, `low`, `high` (NaN: not reached, or no interval), `answer` (words),
-        `reached` (share of resampled curves), `n` (draws), `note` (why there is no interval); labels are all windows
-        spent, validation included.
+        `source`, `detector`, `counted`, `target`, `estimate`, `low`, `high` (NaN: not reached, or no interval),
+        `answer` (words), `reached` (share of resampled curves), `n` (draws), `note` (why there is no interval).
 
     Raises
     ------
@@ -35,18 +46,19 @@ def needs(report: pd.DataFrame, levels: pd.DataFrame, metric: str, plan: pd.Data
         Selection rows, or rows with searched seeds.
     """
     require_claimable(report)
-    points = levels[[*CURVE, "shots", "all_windows"]].itertuples(index=False, name=None)
+    points = levels[[*CURVE, "shots", LABELS[counted]]].itertuples(index=False, name=None)
     spent = {(source, detector, shots): labels for source, detector, shots, labels in points}
     found = []
-    for (source, detector), curve in _curves(report, metric, plan).items():
+    curves = _curves(report, metric, plan) if sign(metric) > 0 else {}
+    for (source, detector), curve in curves.items():
         labels = np.array([spent[source, detector, shots] for shots in curve.table.columns], dtype=float)
-        if sign(metric) < 0 or (np.diff(labels) <= 0).any():
-            continue
+        fewest_beyond = np.append(np.minimum.accumulate(labels[:0:-1])[::-1], np.inf)
+        table, labels = curve.table.to_numpy()[:, labels < fewest_beyond], labels[labels < fewest_beyond]
         fewer, more = f"{labels[0]:.0f} or fewer", f"not reached with {labels[-1]:.0f}"
         for target in TARGETS:
-            answer = labels_needed(curve.table.to_numpy(), labels, target, rng=np.random.default_rng(0))
-            found.append({"source": source, "detector": detector, **_row(answer, more, fewer, curve.doubt)})
-    return pd.DataFrame.from_records(found, columns=[*CURVE, *ANSWER])
+            row = _row(labels_needed(table, labels, target, rng=np.random.default_rng(0)), more, fewer, curve.doubt)
+            found.append({"source": source, "detector": detector, "counted": counted, **row})
+    return pd.DataFrame.from_records(found, columns=[*CURVE, "counted", *ANSWER])
 
 
 def pays_off(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) -> pd.DataFrame:

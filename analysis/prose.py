@@ -70,9 +70,9 @@ UNSEEN_CAPTION = (
 )
 
 NEEDS = (
-    "Labelled windows that the mean score over draws needs to reach a target, validation labels included: the curve "
-    "is made non-decreasing and read between the numbers of shots tried, never beyond them; the interval resamples "
-    "whole curves. 'not reached' is an answer."
+    "Labelled windows, and faults behind them, that the mean score over draws needs to reach a target, validation "
+    "labels included: the curve is made non-decreasing and read between the numbers of shots tried, never beyond "
+    "them; the interval resamples whole curves. Faults are the mean over draws. 'not reached' is an answer."
 )
 BREAK_EVEN = (
     "Up to how many shots a MOMENT detector is ahead of an ordinary one on the same draws, taking a head start to "

@@ -182,15 +182,16 @@ def efficiency(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG
     if found.needs.empty and found.pays_off.empty:
         return
     common = {"answer": "labels", "reached": "share of resampled curves", "n": "draws", "note": "remarks"}
-    needed = {"source": "source", "detector": "detector", "target": f"{metric_title(found.metric)} to reach"} | common
+    needed = {"source": "source", "detector": "detector", "counted": "labels counted as",
+              "target": f"{metric_title(found.metric)} to reach"} | common  # fmt: skip
     ends = {"source": "source", "detector": "MOMENT detector", "opponent": "against"} | common
-    words = ("source", "detector", "opponent", "answer", "note")
+    words = ("source", "detector", "counted", "opponent", "answer", "note")
     yield Section(
         "efficiency", "Label efficiency", "How many labels does a score cost?",
         [prose.NEEDS, prose.BREAK_EVEN],
         [],
         [tables.plain(found.pays_off, "Up to how many shots a MOMENT detector is ahead", ends, words, 2)],
-        [tables.plain(found.needs, "Labelled windows needed to reach a score, all labels counted", needed, words, 2)],
+        [tables.plain(found.needs, "Labels needed to reach a score, validation included", needed, words, 2)],
     )  # fmt: skip
 
 

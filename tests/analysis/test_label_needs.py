@@ -36,6 +36,16 @@ def test_validation_labels_count_as_labels():
     assert 170 < table.loc[0.7, "estimate"] < 250
 
 
+def test_labelled_faults_are_counted_too_and_numbers_of_shots_that_hold_as_many_are_one_point():
+    rows = curves(random_forest=(0.6, 0.75, 0.85)).assign(validation_events=2)
+    rows["support_events"] = rows["shots"].map({20: 4, 100: 7, 500: 7})
+    table = needs(rows, levels(rows, AP), AP, counted="faults").set_index("target")
+    assert {"faults"} == set(table["counted"])
+    assert 6 < table.loc[0.7, "estimate"] < 9
+    assert 6 < table.loc[0.8, "low"] < table.loc[0.8, "high"] < 9
+    assert table.loc[0.9, "answer"].startswith("not reached with 9")
+
+
 def test_a_head_start_that_shrinks_ends_at_a_number_of_shots():
     (row,) = pays_off(
         curves(moment_lora=(0.7, 0.74, 0.78), random_forest=(0.6, 0.7, 0.86)), "average_precision"
