@@ -1,4 +1,4 @@
-"""The second half of the report: the search, cost, failures, provenance, and how to read it all."""
+"""The second half of the report: the timeline, the search, cost, failures, provenance, and how to read it all."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -14,8 +14,9 @@ from analysis.figures import FigureDraft
 from analysis.findings import Findings
 from analysis.importance import SHUFFLES, TOO_FEW
 from analysis.landscape import NOT_FOR_CLAIMS, parameter_columns, thinned
-from analysis.plots import cost, parallel, search, style
-from analysis.sections import part_of_name, sources
+from analysis.planned import competes, points
+from analysis.plots import cost, parallel, search, style, timeline
+from analysis.sections import of_source, part_of_name, sources
 from analysis.spending import cost_in_words
 from analysis.tables import flatten, spent
 from analysis.views import FigureView, Section
@@ -27,8 +28,46 @@ MANY_LEAVES = 200
 
 def back_matter(found: Findings, folder: Path) -> list[Section]:
     """Return the sections after the findings, writing their figure files below `folder`."""
-    makers = (searched, costs, failed, provenance, method)
+    makers = (in_time, searched, costs, failed, provenance, method)
     return [section for maker in makers for section in maker(found, folder)]
+
+
+def in_time(found: Findings, folder: Path) -> Iterator[Section]:
+    """Yield scores and alarms over the test part, one draw of each detector."""
+    draft = FigureDraft("timeline", ("source", "shots"))
+    views = []
+    wanted = points(found.sweep.plan)
+    for source in sources(found.caught):
+        mine = [d for d in found.shown if d.source == source]
+        bad = found.worst[found.worst["source"] == source]
+        largest = max(d.shots for d in mine)
+        for shots in sorted({d.shots for d in mine}, reverse=True):
+            here = [d for d in mine if competes(wanted, (source, d.detector, d.shots), shots)]
+            drawn = timeline.data([d for d in here if d.fold == min(e.fold for e in here)])
+            draft.texts[str(shots)] = found.words.shots(shots)
+            draft.add(
+                (source, str(shots)), timeline.page(drawn),
+                partial(timeline.paper, drawn) if shots == largest else None,
+                (*part_of_name(found, source), f"k{shots}"),
+            )  # fmt: skip
+            keys = bad[["source", "detector", "shots"]].itertuples(index=False, name=None)
+            views.append(
+                tables.plain(
+                    bad[[competes(wanted, key, shots) for key in keys]],
+                    f"The worst missed faults and false alarms, {found.words.shots(shots)}{of_source(found, source)}",
+                    {"what": "what", "detector": "detector", "fault_type": "fault type", "start": "from (UTC)",
+                     "end": "to (UTC)", "share": "outscored by, or outscores"},
+                    ("what", "detector", "fault_type", "start", "end"),
+                )
+            )  # fmt: skip
+    if not draft.pages:
+        return
+    yield Section(
+        "timeline", "Timeline", "The test part in time: scores and alarms of one draw",
+        [prose.TIMELINE, prose.WORST],
+        [draft.view(folder, "Scores and alarms over the test part", prose.TIMELINE_CAPTION)],
+        [], views,
+    )  # fmt: skip
 
 
 def searched(found: Findings, folder: Path) -> Iterator[Section]:

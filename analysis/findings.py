@@ -23,6 +23,7 @@ from analysis.separation import separation
 from analysis.tables import costs, failures
 from analysis.verdict import Verdict, reason_for_silence, summary, verdict
 from analysis.words import Words
+from analysis.worst import worst
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +62,7 @@ class Findings:
     costs: pd.DataFrame
     failures: pd.DataFrame
     shown: Sequence[DrawScores]
+    worst: pd.DataFrame
     verdict: Verdict
     summary: pd.DataFrame
     problems: Sequence[str]
@@ -108,6 +110,7 @@ def find(sweep: Sweep) -> Findings:
         costs=costs(sweep, by_metric[metric]),
         failures=failures(sweep),
         shown=scored.shown,
+        worst=worst(scored.shown),
         verdict=verdict(sweep, words, board, pairs, headlines, alerts),
         summary=summary(board, headlines),
         problems=problems,

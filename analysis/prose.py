@@ -99,6 +99,11 @@ TIMELINE = (
     "Faults are shaded and named. Lines are scores (each on its own scale), triangles alarms inside a fault, crosses "
     "false alarms, dotted lines thresholds. One draw of each detector: the first of the report draws, not the best."
 )
+WORST = (
+    "The tables name what to look at first: the worst missed faults and false alarms of these draws, at most three of "
+    "each a detector. A missed fault is the worse the larger the share of fault-free windows that score above all of "
+    "its own; a false alarm, the larger the share of faulty windows that score below its highest."
+)
 TIMELINE_CAPTION = "Long test parts show the highest score of each block."
 
 OPTIMISM = (

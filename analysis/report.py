@@ -70,6 +70,8 @@ def write_tables(found: Findings, folder: Path) -> None:
         "fault_types": found.caught,
         "delays": found.delays,
         "caught_in_time": found.caught_in_time,
+        "worst": found.worst,
+        "alerts": found.alerts,
         "search_not_for_claims": found.candidates,
         "optimism": found.optimism,
         "importance_not_for_claims": found.importances,

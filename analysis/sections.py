@@ -13,7 +13,7 @@ from analysis.figures import FigureDraft
 from analysis.findings import Findings
 from analysis.generalisation import EVERY
 from analysis.planned import competes, points
-from analysis.plots import delay, differences, fault_types, forest, held_out, learning_curve, style, timeline
+from analysis.plots import delay, differences, fault_types, forest, held_out, learning_curve, style
 from analysis.views import FigureView, Section, TableView
 from analysis.words import metric_meaning, metric_title, shorten
 
@@ -30,7 +30,6 @@ def sections(found: Findings, folder: Path) -> list[Section]:
         efficiency,
         by_fault,
         how_soon,
-        in_time,
     )
     return [section for maker in makers for section in maker(found, folder)]
 
@@ -78,7 +77,7 @@ def leaderboard(found: Findings, folder: Path) -> Iterator[Section]:
                 partial(forest.paper, drawn, metric_title(found.metric)), (*part_of_name(found, source), f"k{shots}"),
             )  # fmt: skip
             views.append(
-                tables.leaderboard(board, found.metric, f"{found.words.shots(int(shots))}{_of(found, source)}")
+                tables.leaderboard(board, found.metric, f"{found.words.shots(int(shots))}{of_source(found, source)}")
             )
     yield Section(
         "leaderboard", "Leaderboard", "Leaderboard at each number of shots",
@@ -111,7 +110,7 @@ def compared(found: Findings, folder: Path) -> Iterator[Section]:
             )  # fmt: skip
         for source in sources(found.pairs):
             mine = found.pairs[found.pairs["source"] == source]
-            views.append(tables.pairs(mine, f"Every pair{_of(found, source)}, {metric_title(found.metric)}"))
+            views.append(tables.pairs(mine, f"Every pair{of_source(found, source)}, {metric_title(found.metric)}"))
         figures = [draft.view(folder, "Paired differences with intervals", prose.COMPARED_CAPTION)]
     why = f"No comparison is made: {found.verdict.why_not or prose.NO_PAIR}"
     yield Section(
@@ -212,7 +211,9 @@ def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
                 (*part_of_name(found, source), f"k{shots}"),
             )  # fmt: skip
             views.append(
-                tables.fault_types(drawn[::-1], f"By fault type, {found.words.shots(int(shots))}{_of(found, source)}")
+                tables.fault_types(
+                    drawn[::-1], f"By fault type, {found.words.shots(int(shots))}{of_source(found, source)}"
+                )
             )
     if not draft.pages:
         return
@@ -248,7 +249,7 @@ def how_soon(found: Findings, folder: Path) -> Iterator[Section]:
             views.append(
                 tables.delays(
                     rows.merge(alarms, on=KEY, how="left"),
-                    f"Delay, {found.words.shots(int(shots))}{_of(found, source)}",
+                    f"Delay, {found.words.shots(int(shots))}{of_source(found, source)}",
                 )
             )
     if draft.pages:
@@ -289,31 +290,6 @@ def unseen_kinds(found: Findings, folder: Path) -> Iterator[Section]:
     )  # fmt: skip
 
 
-def in_time(found: Findings, folder: Path) -> Iterator[Section]:
-    """Yield scores and alarms over the test part, one draw of each detector."""
-    draft = FigureDraft("timeline", ("source", "shots"))
-    wanted = points(found.sweep.plan)
-    for source in sources(found.caught):
-        mine = [d for d in found.shown if d.source == source]
-        largest = max(d.shots for d in mine)
-        for shots in sorted({d.shots for d in mine}, reverse=True):
-            here = [d for d in mine if competes(wanted, (source, d.detector, d.shots), shots)]
-            drawn = timeline.data([d for d in here if d.fold == min(e.fold for e in here)])
-            draft.texts[str(shots)] = found.words.shots(shots)
-            draft.add(
-                (source, str(shots)), timeline.page(drawn),
-                partial(timeline.paper, drawn) if shots == largest else None,
-                (*part_of_name(found, source), f"k{shots}"),
-            )  # fmt: skip
-    if not draft.pages:
-        return
-    yield Section(
-        "timeline", "Timeline", "The test part in time: scores and alarms of one draw",
-        [prose.TIMELINE],
-        [draft.view(folder, "Scores and alarms over the test part", prose.TIMELINE_CAPTION)],
-    )  # fmt: skip
-
-
 def sources(frame: pd.DataFrame) -> list[str]:
     """Return the sources of a frame, in order."""
     return sorted(str(name) for name in frame["source"].unique())
@@ -324,5 +300,6 @@ def part_of_name(found: Findings, source: str) -> tuple[str, ...]:
     return (source,) if found.words.many_sources else ()
 
 
-def _of(found: Findings, source: str) -> str:
+def of_source(found: Findings, source: str) -> str:
+    """Return what a caption says about the source: nothing where there is one."""
     return f", {shorten(source, 40)}" if found.words.many_sources else ""

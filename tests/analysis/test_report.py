@@ -109,7 +109,8 @@ def test_figures_and_tables_lie_beside_the_page(run):
     assert {"learning_curve-windows.svg", "learning_curve-windows.pdf",
             "differences-moment_lora.svg"} <= figures  # fmt: skip
     tables = {path.stem for path in (run / "report" / "tables").glob("*.csv")}
-    assert {"levels", "leaderboard", "pairs", "headlines", "fault_types", "optimism", "cost", "failures"} <= tables
+    assert {"levels", "leaderboard", "pairs", "headlines", "fault_types", "optimism", "cost", "failures", "worst",
+            "alerts"} <= tables  # fmt: skip
 
 
 def test_the_leaderboard_csv_agrees_with_the_page(run, page):
