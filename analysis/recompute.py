@@ -68,11 +68,14 @@ def with_metrics(run: Path, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(run: Path) -> Iterator[str]:
-    """Yield one line for every metric of a report row that its score file does not give exactly."""
+    """Yield one line for every metric of a report row that its score file does not give exactly.
+
+    A metric that no row of the run holds is not compared: older runs lack the newer ones.
+    """
     rows = read_rows(run)
     again = recompute(run, rows)
-    for name in METRICS:
-        stored = pd.to_numeric(rows.loc[again.index].get(name, pd.Series(index=again.index, dtype=float)))
+    for name in rows.columns.intersection([*METRICS]):
+        stored = pd.to_numeric(rows.loc[again.index, name])
         unlike = ~((stored == again[name]) | (stored.isna() & again[name].isna()))
         for index in again.index[unlike]:
             row = again.loc[index]

@@ -24,6 +24,8 @@ TITLES = {
     "oracle_f1": "oracle F1 (threshold chosen with test labels)",
     "event_recall": "share of faults caught",
     "composite_f1": "composite F1",
+    "affiliation_precision": "affiliation precision",
+    "affiliation_recall": "affiliation recall",
     "false_alarms_per_day": "false alarms a day",
     "delay_s": "delay (seconds)",
     "macro_f1": "macro-F1 over fault types",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
+from trainables.affiliation import affiliation
 from trainables.data.series import NORMAL
 from trainables.errors import NonFiniteError, ProtocolError
 from trainables.event_metrics import Timeline, delay_s, event_recall, false_alarms_per_day, timeline
@@ -77,6 +78,18 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             ),
             Metric("event_recall", "max", "Share of faults caught: an alarm in any of their windows.", True),
             Metric("composite_f1", "max", "Harmonic mean of the share of faults caught and precision.", True),
+            Metric(
+                "affiliation_precision",
+                "max",
+                "How close alarms are to faults, against places at random: random alarms get 0.5 and more.",
+                needs_threshold=True,
+            ),
+            Metric(
+                "affiliation_recall",
+                "max",
+                "How close faults are to alarms, against places at random: many random alarms get nearly 1.",
+                needs_threshold=True,
+            ),
             Metric("false_alarms_per_day", "min", "Alarms outside faults per day of fault-free time.", True),
             Metric(
                 "delay_s",
@@ -129,10 +142,13 @@ def compute_metrics(scores: WindowScores, threshold: float | None, step_s: float
 def _alarm_metrics(line: Timeline, alarm: NDArray[np.bool_]) -> dict[str, float | None]:
     caught = event_recall(line, alarm)
     windows = _window_metrics(line.y, alarm)
+    precision, recall = affiliation(line.y, line.event, alarm)
     return {
         **windows,
         "event_recall": caught,
         "composite_f1": _composite_f1(caught, windows["precision"]),
+        "affiliation_precision": precision,
+        "affiliation_recall": recall,
         "false_alarms_per_day": false_alarms_per_day(line, alarm),
         "delay_s": delay_s(line, alarm),
     }

@@ -55,6 +55,8 @@ def test_names_and_order_are_those_of_the_table() -> None:
         "oracle_f1",
         "event_recall",
         "composite_f1",
+        "affiliation_precision",
+        "affiliation_recall",
         "false_alarms_per_day",
         "delay_s",
         "macro_f1",
