@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import Interval, logit_t, student_t
+from analysis.intervals import Interval, collapse_rate, logit_t, student_t, trivial_f1
+from analysis.roles import role
 from analysis.words import absent, records
 from trainables.metrics import METRICS
 
@@ -125,10 +126,14 @@ def levels(report: pd.DataFrame, metric: str, plan: pd.DataFrame | None = None) 
         asdict(describe(np.array(numbers), share, bounded=bounded))
         for numbers, share in zip(frame["values"], frame["pool_share"], strict=True)
     ]
+    collapsed = [
+        "" if role(name) == "floor" else collapses(metric, np.array(numbers), prevalence)
+        for name, numbers, prevalence in zip(frame["detector"], frame["values"], frame["prevalence"], strict=True)
+    ]
     described = pd.DataFrame(found, index=frame.index, columns=[field.name for field in fields(Level)])
     frame = pd.concat([frame[GROUP], described, frame[list(COUNTS.values())]], axis=1)
     frame = frame.astype({"estimate": float, "low": float, "high": float})
-    frame["note"] = _remarks(frame, report if plan is None else plan)
+    frame["note"] = _remarks(frame.assign(collapsed=collapsed), report if plan is None else plan)
     frame["all_windows"] = frame["windows"] + frame["validation_windows"]
     frame["all_faults"] = frame["faults"] + frame["validation_faults"]
     return frame
@@ -138,12 +143,27 @@ def _remarks(frame: pd.DataFrame, wanted: pd.DataFrame) -> list[str]:
     """Return the notes of the points, with what their interval is over at 0 shots, and with the draws they lack."""
     planned = wanted.groupby(GROUP)["draw"].nunique()
     notes = []
-    for *point, low, n, note in frame[[*GROUP, "low", "n", "note"]].itertuples(index=False, name=None):
+    for low, n, note, collapsed, *point in frame[["low", "n", "note", "collapsed", *GROUP]].itertuples(index=False):
         draws = int(planned.get(tuple(point), 0))
         seeds = SEEDS_ALONE if point[-1] == 0 and np.isfinite(low) else ""
         lack = f"{n} of {draws} draws have a value" if n < draws else ""
-        notes.append("; ".join(part for part in (note, seeds, lack) if part))
+        notes.append("; ".join(part for part in (note, collapsed, seeds, lack) if part))
     return notes
+
+
+def collapses(metric: str, values: np.ndarray, prevalence: float) -> str:
+    """Return on how many draws [D] a score is no better than that of always alarming; empty if on none.
+
+    For average precision and F1. Where training sometimes gives nothing, no interval of the mean covers.
+    """
+    floor = {"average_precision": prevalence, "f1": trivial_f1(prevalence)}.get(metric)
+    if floor is None or absent(floor):
+        return ""
+    rate = collapse_rate(values, floor)
+    if not rate.estimate or rate.low is None or rate.high is None:
+        return ""
+    draws = f"{round(rate.estimate * rate.n)} of {rate.n} draws"
+    return f"no better than always alarming on {draws} (Wilson: {rate.low:.0%} to {rate.high:.0%} of draws)"
 
 
 def _counts(report: pd.DataFrame) -> pd.DataFrame:

@@ -43,6 +43,24 @@ def test_an_interval_at_0_shots_is_said_to_be_over_training_seeds():
     assert "" == at_20["note"]
 
 
+@pytest.mark.parametrize(
+    ("metric", "values", "said"),
+    [
+        ("average_precision", [0.3, 0.2, 0.8, 0.9], "on 2 of 4 draws (Wilson: 15% to 85% of draws)"),
+        ("f1", [0.46, 0.47, 0.8, 0.9], "on 1 of 4 draws"),  # always alarming gets 0.6 / 1.3
+        ("average_precision", [0.31, 0.7, 0.8, 0.9], ""),
+        ("auroc", [0.1, 0.7, 0.8, 0.9], ""),
+    ],
+)
+def test_draws_that_are_no_better_than_always_alarming_are_counted(metric, values, said):
+    rows = report_rows(dict(enumerate(values))).rename(columns={"average_precision": metric})
+    (point,) = levels(rows, metric).to_dict("records")
+    assert said in point["note"]
+    assert bool(said) == ("always alarming" in point["note"])
+    (floor,) = levels(rows.assign(detector="random"), metric).to_dict("records")
+    assert "" == floor["note"]
+
+
 def test_a_single_draw_gives_no_band():
     level = describe(np.array([0.5]))
     assert (None, None, 1) == (level.low, level.high, level.n)
