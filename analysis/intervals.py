@@ -126,8 +126,9 @@ def logit_t(values: ArrayLike, *, level: float = 0.95, unit: str = "draws") -> I
     (0.7052, 0.8463)
     """
     checked = finite(values)
-    if ((checked < 0) | (checked > 1)).any():
+    if ((checked < -SAME) | (checked > 1 + SAME)).any():
         raise AnalysisError(f"logit-t needs values between 0 and 1, got {checked.min():g} to {checked.max():g}")
+    checked = np.clip(checked, 0.0, 1.0)  # a sum of shares can end a bit above 1
     at_bound = (Caution.AT_BOUND,) if np.isin(checked, (0.0, 1.0)).any() else ()
     return _mean_interval(checked, level, unit, "logit-t", logit_t_bounds, at_bound)
 

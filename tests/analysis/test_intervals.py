@@ -167,6 +167,10 @@ def test_scores_of_exactly_zero_or_one_are_said() -> None:
     assert one_of_them.low is not None
 
 
+def test_a_share_whose_last_bit_lies_beyond_one_is_one() -> None:
+    assert logit_t([1.0, 0.9, 0.8]) == logit_t([1.0 + 2**-52, 0.9, 0.8])
+
+
 def test_values_outside_the_unit_interval_are_refused_by_logit_t() -> None:
     with pytest.raises(AnalysisError, match="between 0 and 1"):
         logit_t([0.5, 1.5])
