@@ -76,7 +76,7 @@ def searched(found: Findings, folder: Path) -> Iterator[Section]:
         return
     columns = {"source": "source", "detector": "detector", "shots": "shots", "configurations": "configurations tried",
                "selection_mean": "mean on selection draws", "report_mean": "mean on report draws",
-               "optimism": "optimism"}  # fmt: skip
+               "optimism": "optimism", "luck": "by luck alone"}  # fmt: skip
     ranked = {"source": "source", "detector": "detector", "shots": "shots", "configurations": "complete configurations",
               "parameter": "parameter", "importance": "importance",
               "shuffled": f"as large in {SHUFFLES} shuffles", "note": "remarks"}  # fmt: skip

@@ -5,6 +5,7 @@ import pandas as pd
 
 from analysis.curves import sign
 from analysis.load import Sweep
+from analysis.selection import expected_optimism
 
 MOST_DRAWN = 300
 """Configurations of a figure beside the winners: more cannot be told apart, and make the page slow."""
@@ -19,17 +20,25 @@ def candidates(sweep: Sweep, metric: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `source`, `detector`, `shots`, `fold`, `trial`, `param.*`, `value` (mean over selection draws), `draws`,
+        `residual` (standard deviation over the draws of what neither the configuration nor the draw explains),
         `winner` (True for the configuration that ran on the report draws).
     """
     chosen = sweep.selection.dropna(subset=[metric]) if metric in sweep.selection else sweep.selection.iloc[:0]
     parameters = parameter_columns(chosen)
     key = ["source", "detector", "shots", "fold", "trial"]
     if chosen.empty:
-        return pd.DataFrame(columns=[*key, *parameters, "value", "draws", "winner"])
+        return pd.DataFrame(columns=[*key, *parameters, "value", "draws", "residual", "winner"])
+    by_draw = chosen.groupby([*key[:-1], "draw"])[metric].transform("mean")
+    chosen = chosen.assign(residual=chosen[metric] - by_draw)
     grouped = chosen.groupby(key, as_index=False)
-    frame = grouped.agg(value=(metric, "mean"), draws=("draw", "nunique"), **{p: (p, "first") for p in parameters})
+    frame = grouped.agg(
+        value=(metric, "mean"),
+        draws=("draw", "nunique"),
+        residual=("residual", "std"),
+        **{p: (p, "first") for p in parameters},
+    )
     frame["winner"] = _won(frame, sweep.report, parameters)
-    return frame[[*key, *parameters, "value", "draws", "winner"]]
+    return frame[[*key, *parameters, "value", "draws", "residual", "winner"]]
 
 
 def optimism(tried: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -39,20 +48,35 @@ def optimism(tried: pd.DataFrame, levels: pd.DataFrame, metric: str) -> pd.DataF
     more than fresh draws confirm.
 
     The difference holds both luck (the best of many is partly the luckiest) and the step from validation to test.
+    `luck` is what it would be by luck alone, if all configurations were equal: mean over folds of
+    `expected_optimism`, for the spread of scores over draws that draws do not share; NaN with a single selection draw.
     """
+    cell = ["source", "detector", "shots"]
     if tried.empty:
-        return pd.DataFrame(
-            columns=["source", "detector", "shots", "configurations", "selection_mean", "report_mean", "optimism"]
-        )
-    cells = tried.groupby(["source", "detector", "shots"], as_index=False)
-    winners = tried[tried["winner"].astype(bool)].groupby(["source", "detector", "shots"], as_index=False)
+        return pd.DataFrame(columns=[*cell, "configurations", "selection_mean", "report_mean", "optimism", "luck"])
+    winners = tried[tried["winner"].astype(bool)].groupby(cell, as_index=False)
     frame = winners.agg(selection_mean=("value", "mean")).merge(
-        cells.agg(configurations=("trial", "nunique")), on=["source", "detector", "shots"]
+        tried.groupby(cell, as_index=False).agg(configurations=("trial", "nunique")), on=cell
     )
-    report = levels[["source", "detector", "shots", "estimate"]].rename(columns={"estimate": "report_mean"})
-    frame = frame.merge(report, on=["source", "detector", "shots"], how="inner")
+    report = levels[[*cell, "estimate"]].rename(columns={"estimate": "report_mean"})
+    frame = frame.merge(report, on=cell, how="inner")
     frame["optimism"] = (frame["selection_mean"] - frame["report_mean"]) * sign(metric)
-    return frame
+    luck = {key: _luck(mine) for key, mine in tried.groupby(cell)}
+    return frame.assign(luck=[luck[key] for key in frame[cell].itertuples(index=False, name=None)])
+
+
+def _luck(tried: pd.DataFrame) -> float:
+    """Return the optimism about a cell that its folds would show if their configurations differed by luck alone."""
+    found = []
+    for _, fold in tried.groupby("fold"):
+        whole = fold[fold["draws"] == fold["draws"].max()]  # the others were raced out
+        m, draws = len(whole), int(whole["draws"].max())
+        if draws < 2:
+            return float("nan")
+        # a draw's mean over m configurations takes the share 1 / m of each residual with it
+        sd = np.sqrt((whole["residual"] ** 2).mean() * m / max(m - 1, 1))
+        found.append(expected_optimism(float(sd), draws=draws, configurations=m))
+    return float(np.mean(found))
 
 
 def parameter_columns(rows: pd.DataFrame) -> list[str]:

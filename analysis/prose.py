@@ -108,7 +108,8 @@ TIMELINE_CAPTION = "Long test parts show the highest score of each block."
 
 OPTIMISM = (
     "Optimism is what the winner's own search score promises beyond what fresh draws on the test part confirm: luck "
-    "of the draw and the step from validation to test together."
+    "of the draw and the step from validation to test together. 'By luck alone' is what it would be if all "
+    "configurations were equal: the expected lead of the best of as many, for the spread of their scores over draws."
 )
 
 IMPORTANCE = (

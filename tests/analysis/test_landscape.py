@@ -1,7 +1,15 @@
+import numpy as np
+import pandas as pd
 import pytest
 
+from analysis.comparisons import headlines, pairs
 from analysis.curves import levels
 from analysis.landscape import candidates, optimism, parameter_columns
+from analysis.load import Sweep
+from analysis.selection import expected_optimism
+from tests.fakes.report_rows import BASE
+
+AP = "average_precision"
 
 
 def test_every_configuration_is_listed_with_its_mean_over_selection_draws(fake_sweep):
@@ -44,3 +52,40 @@ def test_a_sweep_without_search_has_an_empty_landscape(fake_sweep):
     tried = candidates(without, "average_precision")
     assert tried.empty
     assert optimism(tried, points, "average_precision").empty
+
+
+def search_over_equals(seed: int) -> Sweep:
+    """Fifty configurations of LoRA on five selection draws, the winner on ten fresh ones beside a forest: all equal."""
+    rng = np.random.default_rng(seed)
+
+    def rows(detector: str, phase: str, scores: np.ndarray, rank: int | None) -> list[dict[str, object]]:
+        common = {**BASE, "detector": detector, "phase": phase, "shots": 20, "support_windows": 20, "status": "ok",
+                  "trial": f"{detector}{rank}", "param.rank": rank, "run": 0, "exposure": None}  # fmt: skip
+        return [{**common, "draw": draw, AP: score} for draw, score in enumerate(scores)]
+
+    easy = rng.normal(scale=0.04, size=(2, 10))  # what draws share
+    tried = 0.6 + easy[0, :5] + rng.normal(scale=0.06, size=(50, 5))
+    best = int(tried.mean(axis=1).argmax())
+    selected = [row for rank, scores in enumerate(tried) for row in rows("moment_lora", "select", scores, rank)]
+    report = [
+        *rows("moment_lora", "report", 0.6 + easy[1] + rng.normal(scale=0.06, size=10), best),
+        *rows("random_forest", "report", 0.6 + easy[1] + rng.normal(scale=0.06, size=10), None),
+    ]
+    return Sweep((), pd.DataFrame([*selected, *report]), (), (), None, (), ())
+
+
+def test_fifty_configurations_that_differ_by_luck_claim_nothing_and_their_optimism_is_that_luck():
+    claims, tables = 0, []
+    for seed in range(40):
+        sweep = search_over_equals(seed)
+        points = levels(sweep.report, AP)
+        headline = headlines(pairs(sweep.report, AP, sweep.plan), points, AP)
+        assert 1 == len(headline)
+        claims += int((headline["verdict"] == "better").sum())
+        tables.append(optimism(candidates(sweep, AP), points, AP))
+    found = pd.concat(tables)
+    assert {50} == set(found["configurations"])
+    assert claims <= 2  # of 40, at 5 %
+    assert expected_optimism(0.06, draws=5, configurations=50) == pytest.approx(found["luck"].mean(), rel=0.03)
+    assert found["optimism"].mean() == pytest.approx(found["luck"].mean(), abs=0.015)
+    assert found["report_mean"].mean() == pytest.approx(0.6, abs=0.015)
