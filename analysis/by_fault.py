@@ -1,17 +1,22 @@
 """What is caught of each fault type, from the score files of the report draws."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from analysis.curves import describe
+from analysis.intervals import iqm
 from analysis.load import Sweep
 from analysis.words import records
 from orchestrator.errors import RunFolderError
 from orchestrator.results import read_scores
 from trainables.trial import WindowScores
+
+TYPE = ["source", "shots", "detector", "fault_type"]
+OVER_TYPES = [*TYPE[:-1], "types", "n", "mean", "mean_low", "mean_high", "iqm", "iqm_low", "iqm_high", "note"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,23 +86,54 @@ def caught_by_type(draws: Iterable[DrawScores]) -> pd.DataFrame:
         at or above the threshold, mean over draws), `events_caught` (events with at least one such window,
         mean over draws), `events` and `windows` (in the test part, all folds), `draws`.
     """
-    columns = ["source", "shots", "detector", "fault_type", "fold", "draw", "hits", "windows", "caught", "events"]
+    return (
+        _by_draw(draws)
+        .groupby(TYPE, as_index=False)
+        .agg(
+            window_recall=("window_recall", "mean"),
+            events_caught=("caught", "mean"),
+            events=("events", "max"),
+            windows=("windows", "max"),
+            draws=("draw", "nunique"),
+        )
+    )
+
+
+def over_types(draws: Sequence[DrawScores]) -> pd.DataFrame:
+    """Return the share of windows that alarm over fault types, as mean and as interquartile mean.
+
+    Both are taken inside each draw, then over draws: types share their draw, and are no repetitions. The interquartile
+    mean is the mean of the middle half of the types, so that no single one that is impossible or trivial moves it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each source, shots and detector: `types`, `n` (draws), `mean`, `mean_low`, `mean_high`, `iqm`,
+        `iqm_low`, `iqm_high` (95 %, logit-t; NaN where there is none) and `note`.
+    """
+    shares: dict[tuple[Hashable, ...], float] = {(d.source, d.shots, d.detector): d.pool_share for d in draws}
+    found = []
+    for cell, mine in _by_draw(draws).groupby(OVER_TYPES[:3]):
+        table = mine.pivot_table(index="draw", columns="fault_type", values="window_recall")  # [D, types]
+        table = table.dropna(axis="columns")
+        mean, middle = (describe(np.asarray(v), shares[cell]) for v in (table.mean(axis=1), iqm(table)))
+        note = "; ".join(dict.fromkeys(level.note for level in (mean, middle) if level.note))
+        bounds = (mean.estimate, mean.low, mean.high, middle.estimate, middle.low, middle.high)
+        found.append((*cell, table.shape[1], len(table), *bounds, note))
+    return pd.DataFrame.from_records(found, columns=OVER_TYPES)
+
+
+def _by_draw(draws: Iterable[DrawScores]) -> pd.DataFrame:
+    """Return what is caught of each fault type on each draw, folds added up: columns of `TYPE`, `draw` and counts."""
+    columns = [*TYPE, "fold", "draw", "hits", "windows", "caught", "events"]
     counted = [
         (d.source, d.shots, d.detector, kind, d.fold, d.draw, *numbers)
         for d in draws
         for kind, *numbers in _types(d.scores, d.threshold)
     ]
     frame = pd.DataFrame.from_records(counted, columns=columns)
-    key = ["source", "shots", "detector", "fault_type"]
-    by_draw = frame.groupby([*key, "draw"], as_index=False)[["hits", "windows", "caught", "events"]].sum()
-    by_draw["window_recall"] = by_draw["hits"] / by_draw["windows"]
-    return by_draw.groupby(key, as_index=False).agg(
-        window_recall=("window_recall", "mean"),
-        events_caught=("caught", "mean"),
-        events=("events", "max"),
-        windows=("windows", "max"),
-        draws=("draw", "nunique"),
-    )
+    by_draw = frame.groupby([*TYPE, "draw"], as_index=False)[["hits", "windows", "caught", "events"]].sum()
+    return by_draw.assign(window_recall=by_draw["hits"] / by_draw["windows"])
 
 
 def _types(scores: WindowScores, threshold: float) -> Iterator[tuple[str, int, int, int, int]]:

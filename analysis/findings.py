@@ -9,7 +9,7 @@ import pandas as pd
 from analysis import comparisons
 from analysis.ablations import ablations
 from analysis.alerts import against_alerts
-from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_every_fold
+from analysis.by_fault import DrawScores, caught_by_type, iter_scores, over_types, with_every_fold
 from analysis.curves import levels
 from analysis.delays import delays
 from analysis.general import METRIC, general_bounds, with_general_difference
@@ -51,6 +51,7 @@ class Findings:
     optimism: pd.DataFrame
     importances: pd.DataFrame
     caught: pd.DataFrame
+    over_types: pd.DataFrame
     delays: pd.DataFrame
     caught_in_time: pd.DataFrame
     needs: pd.DataFrame
@@ -97,6 +98,7 @@ def find(sweep: Sweep) -> Findings:
         optimism=optimism(tried, by_metric[metric], metric),
         importances=importances(tried, metric),
         caught=scored.caught,
+        over_types=scored.over_types,
         delays=scored.delays,
         caught_in_time=scored.caught_in_time,
         needs=pd.concat(
@@ -123,6 +125,7 @@ class _Scored:
 
     shown: Sequence[DrawScores]
     caught: pd.DataFrame
+    over_types: pd.DataFrame
     delays: pd.DataFrame
     caught_in_time: pd.DataFrame
     general: pd.DataFrame
@@ -131,7 +134,7 @@ class _Scored:
 def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> _Scored:
     """Read every score file once, cell by cell."""
     shown, bounds = [], []
-    tables: list[tuple[pd.DataFrame, ...]] = [(caught_by_type([]), *delays([]))]
+    tables: list[tuple[pd.DataFrame, ...]] = [(caught_by_type([]), over_types([]), *delays([]))]
     plan = sweep.plan
     for (source, detector, shots), cell in groupby(
         iter_scores(sweep, problems), key=lambda d: (d.source, d.detector, d.shots)
@@ -139,12 +142,12 @@ def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> _Scored:
         scored = list(cell)
         shown.append(scored[0])
         draws = with_every_fold(scored, plan)
-        tables.append((caught_by_type(draws), *delays(draws)))
+        tables.append((caught_by_type(draws), over_types(draws), *delays(draws)))
         low, high = general_bounds(draws) if metric == METRIC else (float("nan"), float("nan"))
         bounds.append((source, detector, shots, low, high))
-    caught, waited, in_time = (_joined(frames) for frames in zip(*tables, strict=True))
+    caught, types, waited, in_time = (_joined(frames) for frames in zip(*tables, strict=True))
     names = ["source", "detector", "own_shots", "general_low", "general_high"]
-    return _Scored(shown, caught, waited, in_time, pd.DataFrame.from_records(bounds, columns=names))
+    return _Scored(shown, caught, types, waited, in_time, pd.DataFrame.from_records(bounds, columns=names))
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -17,7 +17,8 @@ TARGETS = (0.5, 0.7, 0.8, 0.9)
 """Scores to be reached, fixed here and not by looking at the curves."""
 
 
-LABELS = {"windows": "all_windows", "faults": "all_faults"}
+Counted = Literal["windows", "faults"]
+LABELS: Mapping[Counted, str] = {"windows": "all_windows", "faults": "all_faults"}
 """What can be counted -> column of `levels`: all that was spent, validation included."""
 
 
@@ -26,7 +27,7 @@ def needs(
     levels: pd.DataFrame,
     metric: str,
     plan: pd.DataFrame | None = None,
-    counted: Literal["windows", "faults"] = "windows",
+    counted: Counted = "windows",
 ) -> pd.DataFrame:
     """Return how many labelled windows, or faults behind them, each detector needs to reach each of `TARGETS`.
 

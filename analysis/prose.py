@@ -84,6 +84,12 @@ FAULTS = (
     "is an anecdote, not a rate: the number of faults stands beside each type."
 )
 
+OVER_TYPES = (
+    "The last table averages the share of windows that alarm over fault types, inside each draw: as mean, and as "
+    "interquartile mean (the middle half of the types), which no impossible or trivial type moves. Intervals are 95 % "
+    "over draws (logit-t)."
+)
+
 DELAY = (
     "Time from a fault's first scored window to its first alarm at the deployed threshold, all faults of all report "
     "draws together. A fault without an alarm is censored at its end and stays uncaught: the median is the time within "

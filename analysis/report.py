@@ -68,6 +68,7 @@ def write_tables(found: Findings, folder: Path) -> None:
         "break_even": found.pays_off,
         "unseen_kinds": found.generalisation,
         "fault_types": found.caught,
+        "over_fault_types": found.over_types,
         "delays": found.delays,
         "caught_in_time": found.caught_in_time,
         "worst": found.worst,

@@ -217,11 +217,16 @@ def by_fault(found: Findings, folder: Path) -> Iterator[Section]:
             )
     if not draft.pages:
         return
+    columns = {"source": "source", "detector": "detector", "shots": "shots", "types": "fault types", "n": "draws",
+               "mean": "mean over types", "mean_low": "from", "mean_high": "to", "iqm": "interquartile mean",
+               "iqm_low": "from ", "iqm_high": "to ", "note": "remarks"}  # fmt: skip
+    robust = tables.plain(found.over_types, "Share of windows that alarm, over all fault types", columns,
+                          ("source", "detector", "note"))  # fmt: skip
     yield Section(
         "faults", "Fault types", "What is caught of each fault type",
-        [prose.FAULTS],
+        [prose.FAULTS, prose.OVER_TYPES],
         [draft.view(folder, "Share of faults caught by detector and fault type", "Means over report draws.")],
-        [], views,
+        [], [*views, robust],
     )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.by_fault import DrawScores, caught_by_type, iter_scores, with_every_fold
+from analysis.by_fault import DrawScores, caught_by_type, iter_scores, over_types, with_every_fold
 from analysis.findings import find
+from analysis.intervals import iqm, logit_t
 from analysis.load import load_sweep
 from orchestrator.results import score_file
 from tests.fakes.run_folder import FakeSweep, make_run
@@ -33,6 +34,27 @@ def test_windows_and_faults_are_counted_by_type():
     assert (1 / 4 + 1) / 2 == pytest.approx(table.loc["cpu", "window_recall"])
     assert 1.0 == table.loc["memory", "events_caught"]  # a score at the threshold is an alarm
     assert 2 == table.loc["cpu", "draws"]
+
+
+def test_the_interquartile_mean_is_taken_over_types_inside_each_draw_and_its_interval_over_draws(fake_sweep):
+    kinds = [d for d in iter_scores(fake_sweep, []) if (d.detector, d.shots) == ("random_forest", 100)]
+    (row,) = over_types(kinds).to_dict("records")
+    table = pd.DataFrame(
+        [caught_by_type([d]).set_index("fault_type")["window_recall"] for d in kinds], index=[d.draw for d in kinds]
+    )
+    assert (3, 10) == (row["types"], row["n"])
+    known = logit_t(iqm(table))
+    assert (known.estimate, known.low, known.high) == pytest.approx((row["iqm"], row["iqm_low"], row["iqm_high"]))
+    known = logit_t(table.mean(axis=1))
+    assert (known.estimate, known.low, known.high) == pytest.approx((row["mean"], row["mean_low"], row["mean_high"]))
+
+
+def test_one_draw_has_means_over_types_and_no_interval():
+    (row,) = over_types([DrawScores("s", "d", 20, 0, 100, 3.0, hand_made())]).to_dict("records")
+    assert (0.25 + 1) / 2 == row["mean"]
+    assert row["iqm_low"] is None or np.isnan(row["iqm_low"])
+    assert "single value" in row["note"]
+    assert over_types([]).empty
 
 
 def test_folds_add_up_to_all_faults():
