@@ -8,9 +8,11 @@ import pandas as pd
 import yaml
 
 from analysis.errors import AnalysisError, ClaimError
+from analysis.intervals import SAME
+from analysis.notes import computing_notes, fingerprint_notes, schema_notes, search_notes
 from analysis.planned import CELL, Gap, Names, dead_cells, find_gaps, judged_draws, planned_draws
 from analysis.recompute import with_metrics
-from analysis.words import listed
+from analysis.words import listed, records
 from orchestrator.errors import RunFolderError
 from orchestrator.results import COLUMNS, read_manifest, read_rows
 from trainables.metrics import METRICS
@@ -135,7 +137,7 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
     Raises
     ------
     AnalysisError
-        No folder, not a run folder, no rows at all, or unlike fingerprints without `mixed`.
+        No folder, not a run folder, no rows at all, a share outside 0 to 1, or unlike fingerprints without `mixed`.
     """
     if not folders:
         raise AnalysisError("no run folder given; usage: python -m analysis.report RUN [RUN ...]")
@@ -146,10 +148,10 @@ def load_sweep(folders: Sequence[Path], *, mixed: bool = False) -> Sweep:
     rows = pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
     if rows.empty:
         raise AnalysisError(f"{folders[0]}: no rows yet; the sweep has not finished a draw")
-    notes = _fingerprint_notes(rows, mixed=mixed)
+    notes = [*fingerprint_notes(rows, mixed=mixed), *schema_notes(rows)]
     names = _told_apart(rows, folders, notes)
     rows = _one_winner(_one_origin(_renamed(rows, names), notes), notes)
-    notes += [*_computing_notes(rows), *_search_notes(rows)]
+    notes += [*computing_notes(rows), *search_notes(rows)]
     manifests = tuple(_manifest(folder, notes) for folder in folders)
     planned = planned_draws(manifests, names)
     if planned is None:
@@ -183,7 +185,15 @@ def require_claimable(rows: pd.DataFrame) -> pd.DataFrame:
 def _rows(folder: Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise AnalysisError(f"{folder}: no such folder")
-    return with_metrics(folder, read_rows(folder))
+    rows = with_metrics(folder, read_rows(folder))
+    for name in rows.columns.intersection([m.name for m in METRICS.values() if m.direction == "max"]):
+        outside = ~rows[name].astype(float).fillna(0.0).between(-SAME, 1 + SAME)
+        for row in records(rows[outside]):
+            raise AnalysisError(
+                f"{folder / 'rows.jsonl'}: {name} is {row[name]} for {row['detector']} on {row['source']}, "
+                f"{row['shots']} shots, {row['phase']} draw {row['draw']}; it lies between 0 and 1"
+            )
+    return rows
 
 
 def _manifest(folder: Path, notes: list[str]) -> Mapping[str, object]:
@@ -203,38 +213,6 @@ def _spec(folder: Path) -> Mapping[str, object]:
     except yaml.YAMLError as err:
         raise AnalysisError(f"{path}: not YAML: {err}") from err
     return spec if isinstance(spec, Mapping) else {}
-
-
-def _fingerprint_notes(rows: pd.DataFrame, *, mixed: bool) -> list[str]:
-    prints = rows["fingerprint"].dropna().unique()
-    if len(prints) <= 1:
-        return []
-    text = (
-        f"rows carry {len(prints)} fingerprints ({', '.join(sorted(map(str, prints)))}): code, data or weights differ"
-    )
-    if len(rows["run"].unique()) > 1 and not mixed:
-        raise AnalysisError(f"{text}; such runs are not comparable; add --mixed to compare them all the same")
-    return [f"Mixed input: {text}."]
-
-
-def _computing_notes(rows: pd.DataFrame) -> list[str]:
-    """Return a sentence for each mixture of devices or of precisions inside a cell, naming its cells."""
-    ok = rows[rows["status"] == "ok"]
-    mixtures: dict[tuple[str, ...], list[str]] = {}
-    for (source, detector, shots), cell in ok.groupby(CELL[:3]):
-        for name in ("device", "dtype"):
-            kinds = tuple(sorted({value for value in cell.get(name, ()) if isinstance(value, str)}))  # older rows: none
-            if len(kinds) > 1:
-                mixtures.setdefault(kinds, []).append(f"{detector} at {shots} shots on {source}")
-    return [f"Draws of {listed(cells)} were computed in {' and '.join(kinds)}." for kinds, cells in mixtures.items()]
-
-
-def _search_notes(rows: pd.DataFrame) -> list[str]:
-    """Return a sentence if the search left rows and none of its scores."""
-    chosen = rows[(rows["phase"] == "select") & (rows["status"] == "ok")]
-    if chosen.empty or chosen.reindex(columns=list(METRICS)).notna().any(axis=None):
-        return []
-    return ["Selection rows hold no metric, and they leave no score files: the search cannot be shown."]
 
 
 def _told_apart(rows: pd.DataFrame, folders: Sequence[Path], notes: list[str]) -> Names:

@@ -195,13 +195,13 @@ def read_manifest(run: Path) -> dict[str, object]:
         raise RunFolderError(f"{path}: not a text file in UTF-8") from err
     if not isinstance(manifest, dict):
         raise RunFolderError(f"{path}: not the manifest of a run: it holds no keys")
-    _refuse_newer(path, manifest.get("schema_version"))
+    _refuse_newer(str(path), manifest.get("schema_version"))
     return manifest
 
 
-def _refuse_newer(path: Path, schema: object) -> None:
+def _refuse_newer(place: str, schema: object) -> None:
     if isinstance(schema, int) and schema > SCHEMA_VERSION:
-        raise RunFolderError(f"{path}: of schema {schema}, this version reads up to {SCHEMA_VERSION}; update it")
+        raise RunFolderError(f"{place}: of schema {schema}, this version reads up to {SCHEMA_VERSION}; update it")
 
 
 def _kinds(values: "pd.Series[Any]") -> set[str]:
@@ -226,7 +226,7 @@ def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
         except ValueError as err:  # no JSON, or no UTF-8
             raise RunFolderError(f"{path}:{number}: not a row: {err}; {_MEND}") from err
         if isinstance(record, dict):
-            _refuse_newer(path, record.get("schema_version"))
+            _refuse_newer(f"{path}:{number}", record.get("schema_version"))
         problem = _problem(record)
         if problem is not None:
             raise RunFolderError(f"{path}:{number}: not a row: {problem}; {_MEND}")

@@ -205,6 +205,33 @@ def test_a_cell_that_was_computed_in_two_ways_is_named(tmp_path, column, values)
     assert f"Draws of moment_lora at 20 shots on simulated were computed in {' and '.join(sorted(values))}." == note
 
 
+def edited(folder, change):
+    """A run whose rows were changed, each by a function of itself."""
+    run = make_run(folder, tiny())
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row | change(row)) + "\n" for row in rows))
+    return run
+
+
+def test_rows_of_several_schema_versions_are_said_to_be_mixed(tmp_path):
+    sweep = load_sweep([edited(tmp_path / "run", lambda row: {"schema_version": 1 - row["draw"] % 2})])
+    (note,) = sweep.notes
+    assert note.startswith("Mixed input: rows of schema versions 0 and 1")
+
+
+def test_a_row_of_a_newer_schema_is_named_by_its_line(tmp_path):
+    run = edited(tmp_path / "run", lambda row: {"schema_version": 2} if row["draw"] == 101 else {})
+    with pytest.raises(AnalysisError, match=r"rows\.jsonl:\d+: of schema 2, this version reads up to 1"):
+        load_sweep([run])
+
+
+def test_a_share_above_one_is_named_with_its_row(tmp_path):
+    run = edited(tmp_path / "run", lambda row: {"f1": 1.2} if row["draw"] == 101 and row["f1"] is not None else {})
+    with pytest.raises(AnalysisError, match=r"f1 is 1.2 for \w+ on simulated, \d+ shots, report draw 101; it lies"):
+        load_sweep([run])
+
+
 def test_metrics_that_rows_lack_come_from_score_files_and_a_search_without_them_is_said(tmp_path):
     whole = load_sweep([make_run(tmp_path / "run", tiny())])
     without_metrics(tmp_path / "run", {"report", "select"})
