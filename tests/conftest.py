@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # 200 ms an example would fail where others use the cores
+settings.load_profile("any machine")
 
 os.environ["FEWSHOT_CACHE"] = "off"  # no frozen result in the user's folder; before a worker starts, which inherits it
 

@@ -49,7 +49,7 @@ def test_the_loop_reduces_the_loss_and_counts_its_steps() -> None:
     assert losses(torch.arange(5)).mean().item() < 0.05 * before
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(micro_batch=st.integers(1, 6))
 def test_micro_batches_add_up_to_the_same_training(micro_batch: int) -> None:
     torch.testing.assert_close(fitted(micro_batch), fitted(4), rtol=1e-5, atol=1e-6)
