@@ -47,7 +47,8 @@
     return out;
   }
 
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendDataToCloud"] };
+  // plotly offers to upload a figure: telemetry must not leave the page
+  const config = { displaylogo: false, responsive: true, plotlyServerURL: "", modeBarButtonsToRemove: ["select2d", "lasso2d", "sendChartToCloud"] };
 
   function draw(figure) {
     const target = figure.querySelector(".plot");

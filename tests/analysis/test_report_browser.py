@@ -67,6 +67,12 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(opened):
     assert [] == page.problems
 
 
+def test_no_button_of_a_figure_sends_it_anywhere(opened):
+    page = opened()
+    buttons = page.eval_on_selector_all(".modebar-btn", "all => all.map(b => b.dataset.title || b.ariaLabel)")
+    assert {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Autoscale", "Reset axes"} == set(buttons)
+
+
 def test_nothing_hostile_in_the_data_ran(opened):
     page = opened()
     assert "pwned" not in page.title()
