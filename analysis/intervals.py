@@ -31,7 +31,7 @@ class Caution(StrEnum):
     NO_VARIANCE = "all values are equal: no variance was observed, so there is no interval"
     AT_BOUND = "some values are exactly 0 or 1"
     TOO_NARROW = "bootstrap intervals miss too often at this number of values"
-    NO_CLAIM = "fewer than 6 draws: an interval, but no claim of significance"
+    NO_CLAIM = "fewer than 6 draws: no claim of significance"
     NOT_REACHED = "not reached within the labels tried"
     ALWAYS_REACHED = "reached with the fewest labels tried"
 

@@ -153,8 +153,8 @@ def _headline(headlines: pd.DataFrame, words: Words) -> str:
         return f"A MOMENT detector beats every ordinary detector in {title}: {'; '.join(places)}. Nowhere else."
     if (headlines["verdict"] == "no claim").all():
         return (
-            f"No significance claim can be made: {_why_no_claim(headlines)}. The levels below have their intervals; "
-            f"differences in {title} are shown without a verdict."
+            f"No significance claim can be made: {_why_no_claim(headlines)}. Levels and differences in "
+            f"{title} are shown without a verdict."
         )
     return (
         "Nothing significant: at no number of shots is a MOMENT detector shown to beat the ordinary detectors in "
