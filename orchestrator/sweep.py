@@ -21,6 +21,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from orchestrator.callbacks.wandb_account import mode_of
 from orchestrator.errors import OrchestratorError, SpecError
 from orchestrator.estimate import constant_costs
 from orchestrator.memory_plan import plan_memory
@@ -106,6 +107,7 @@ def _run(
 ) -> int:
     on_gpu = {name: detector.gpu for name, detector in spec.detectors.items()}
     environment.check(environment.needed(on_gpu, backend=options.backend, tracking=spec.tracking.wandb.mode))
+    mode_of(spec.tracking.wandb)  # a dry run, too, says what a start would refuse
     if not dry_run:
         remove_abandoned()
     series = _load(spec)

@@ -6,7 +6,6 @@ and closes the run. What the thread raises is raised again by the next call, so 
 
 import contextlib
 import itertools
-import os
 import queue
 import sys
 import threading
@@ -18,8 +17,8 @@ from pathlib import Path
 import psutil
 
 from orchestrator.callbacks.base import CellSummary, Row, SweepSummary
-from orchestrator.callbacks.wandb_account import api_key
-from orchestrator.callbacks.wandb_runs import FINISH_SECONDS, Mode, RunWriter, load_wandb
+from orchestrator.callbacks.wandb_account import Mode, mode_of
+from orchestrator.callbacks.wandb_runs import FINISH_SECONDS, RunWriter, load_wandb
 from orchestrator.errors import TrackingError
 from orchestrator.plan import Cell, SweepPlan, TrialPlan
 from orchestrator.rows import draw_of
@@ -45,27 +44,13 @@ _Job = Sequence[Row] | str | None
 def wandb_observer(settings: WandbSettings, run: Path) -> "WandbObserver | None":
     """Return the observer that the sweep file asks for; None when it is disabled, and wandb is then never imported.
 
-    Mode auto obeys `WANDB_MODE` where that is set, else it is online with a key and offline without.
-
     Raises
     ------
     TrackingError
-        Mode online without a key.
+        As `mode_of`.
     """
-    mode = settings.mode
-    if mode == "auto":
-        wanted = os.environ.get("WANDB_MODE", "")
-        if wanted not in {"", "online", "offline", "disabled"}:
-            raise TrackingError(f"WANDB_MODE must be online, offline or disabled, got {wanted!r}")
-        mode = wanted or ("online" if api_key() else "offline")  # type: ignore[assignment]
-    if mode == "disabled":
-        return None
-    if mode == "online" and not api_key():
-        raise TrackingError(
-            "tracking.wandb.mode is online, but there is no API key: run `wandb login`, set WANDB_API_KEY, "
-            "or choose mode offline"
-        )
-    return WandbObserver(settings, run, "online" if mode == "online" else "offline")
+    mode = mode_of(settings)
+    return None if mode == "disabled" else WandbObserver(settings, run, mode)
 
 
 class WandbObserver:

@@ -8,13 +8,16 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from orchestrator.errors import TrackingError
+from orchestrator.spec import WandbSettings
 from trainables.paths import expanded
+
+Mode = Literal["online", "offline"]
 
 PUBLIC = "https://api.wandb.ai"
 
@@ -44,6 +47,28 @@ def api_key() -> str | None:
             if found:
                 return found[2]
     return None
+
+
+def mode_of(settings: WandbSettings) -> Mode | Literal["disabled"]:
+    """Return how runs are tracked: `auto` obeys WANDB_MODE where that is set, else it is online with a key.
+
+    Raises
+    ------
+    TrackingError
+        Mode online without a key, or a WANDB_MODE that does not exist.
+    """
+    mode = settings.mode
+    if mode == "auto":
+        wanted = os.environ.get("WANDB_MODE", "")
+        if wanted not in {"", "online", "offline", "disabled"}:
+            raise TrackingError(f"WANDB_MODE must be online, offline or disabled, got {wanted!r}")
+        mode = wanted or ("online" if api_key() else "offline")  # type: ignore[assignment]
+    if mode == "online" and not api_key():
+        raise TrackingError(
+            "tracking.wandb.mode is online, but there is no API key: run `wandb login`, set WANDB_API_KEY, "
+            "or choose mode offline"
+        )
+    return "disabled" if mode == "disabled" else "online" if mode == "online" else "offline"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from orchestrator.callbacks.base import Row
 from orchestrator.callbacks.tracked import FOLDER, Ledger, Written, digests, files_digest
 from orchestrator.callbacks.trial_view import cell_of, configuration, name_of, step_of, summarised, tags_of
+from orchestrator.callbacks.wandb_account import Mode
 from orchestrator.spec import WandbSettings
 
 if TYPE_CHECKING:
     import wandb
 
-Mode = Literal["online", "offline"]
 
 FINISH_SECONDS = 10.0
 """Longest that the end of an online run waits for its upload; what is left is on disk for `orchestrator.sync`."""

@@ -54,6 +54,7 @@ def one_message(result: Result) -> str:
         (["."], "is a folder"),
         (["good.yaml", "--set", "search.candidates=0"], "must be at least 1"),
         (["good.yaml", "--data", "none.csv"], "no such file"),
+        (["good.yaml", "--dry-run", "--set", "tracking.wandb.mode=online"], "mode is online, but there is no API key"),
         (["good.yaml", "--force"], "--force goes with --resume RUN"),
         (["good.yaml", "--retry-failed"], "--retry-failed goes with --resume RUN"),
         (["good.yaml", "--extend", "2"], "--extend goes with --resume RUN"),
