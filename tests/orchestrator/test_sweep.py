@@ -99,7 +99,7 @@ TABLES = {
     "not UTF-8": (b"timestamp,a,label\n1,2,0\n2,3,\xe9\n", "line 3: not a text file in utf-8"),
     "label misspelt": (b"timestamp,a,lable\n1,2,0\n2,3,1\n", "rename 'lable' to 'label'"),
     "label called otherwise": (b"timestamp,a,Is_Anomaly\n1,2,0\n2,3,1\n", "rename 'is_anomaly' to 'label'"),
-    "only faults named": (b"timestamp,a,fault_type\n1,2,\n2,3,cpu\n", "write normal or 0 where there is none, not a blank"),
+    "only faults named": (b"timestamp,a,fault_type\n1,2,\n2,3,cpu\n", "write normal or 0 where there is none"),
 }
 
 
