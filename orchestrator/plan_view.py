@@ -17,7 +17,7 @@ from orchestrator.resources import Machine, Slots
 from orchestrator.spec import RACING_MIN_DRAWS
 from trainables.data import hold_out
 from trainables.data.parts import preparation_notes
-from trainables.data.series import LabelledSeries
+from trainables.data.series import UNLABELLED, LabelledSeries
 from trainables.trial import EvaluationSettings
 
 REFERENCE_DETECTORS = ("random", "always_alarm", "moving_variance", "pca")
@@ -112,9 +112,11 @@ def _cells(plan: SweepPlan) -> Table:
 
 def _source_line(series: LabelledSeries) -> str:
     kind = "simulated telemetry" if series.simulated else "telemetry"
+    rows = ((1, "faulty"), (0, "normal"), (UNLABELLED, "unlabelled"))
+    labels = ", ".join(f"{count:,} {word}" for label, word in rows if (count := int((series.labels == label).sum())))
     return (
         f"source {series.name}: {kind}, {len(series):,} rows x {series.values.shape[1]} features every "
-        f"{series.step_s:g} s, {len(series.events)} faults of {len(series.fault_types)} types"
+        f"{series.step_s:g} s, {len(series.events)} faults of {len(series.fault_types)} types (rows: {labels})"
     )
 
 

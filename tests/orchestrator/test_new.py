@@ -61,7 +61,7 @@ def test_metrics_and_incidents_become_a_sweep(new, shop, tmp_path):
     assert (0, "") == (done.exit_code, done.stderr)
     plan = dry_run(target)
     assert (0, "") == (plan.exit_code, plan.stderr)
-    assert "10 faults of 2 types" in plan.stdout
+    assert "10 faults of 2 types (rows: 240 faulty, 2,160 normal)" in plan.stdout
 
 
 def test_what_is_odd_about_the_incidents_is_told_with_the_file_and_with_a_refusal(new, shop, tmp_path):
