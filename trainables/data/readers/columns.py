@@ -21,6 +21,15 @@ QUALITY: Final = "label_quality"
 MEANINGS: Final = (TIMESTAMP, LABEL, FAULT_TYPE, FAULT_SERVICE, SEGMENT, QUALITY)
 """Columns that are not features."""
 
+OTHER_LAYOUTS: Final = (
+    "other layouts have readers of their own, named by data.source (of a command: --source), listed by "
+    "python -m trainables.data convert --help"
+)
+"""What to do with a file that is no table, for messages."""
+
+_LONG = {"metric", "name", "__name__", "metric_name", "_field"}
+"""Columns that name the metric of a sample, one a line."""
+
 _OTHER_TIMES = ("time", "datetime", "date", "ts", "@timestamp", "epoch", "unix_time")
 
 
@@ -94,6 +103,8 @@ def check_header(where: str, names: Sequence[str]) -> None:
         near = [name for name in names if name.lower() in (TIMESTAMP, *_OTHER_TIMES)]
         near = near or get_close_matches(TIMESTAMP, names, n=1)
         hint = f"rename {near[0]!r} to 'timestamp'" if near else "name the column with the time of each row so"
+        if _LONG & {name.lower() for name in names}:
+            hint = "if it holds one sample a line, source long_csv reads it"
         raise DataError(f"{where}: there is no column named timestamp; {hint}; {seen}")
     wrong_case = {name: name.lower() for name in names if name not in MEANINGS and name.lower() in MEANINGS}
     if wrong_case:

@@ -53,7 +53,7 @@ def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
     except UnicodeDecodeError as err:
         place = _undecodable(path)
         raise DataError(
-            f"{where}: {place}: not a text file in UTF-8 ({err.reason}); a gzipped table must be named .gz"
+            f"{where}: {place}: not a text file in UTF-8 ({err.reason}); save it in UTF-8, and name a gzipped table .gz"
         ) from err
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise DataError(f"{where}: the name says gzip, but the content does not unpack: {err}") from err

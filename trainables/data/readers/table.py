@@ -19,6 +19,7 @@ from trainables.data.readers.columns import (
     FAULT_TYPE,
     LABEL,
     MEANINGS,
+    OTHER_LAYOUTS,
     QUALITY,
     SEGMENT,
     TIMESTAMP,
@@ -102,10 +103,10 @@ def read_columns(path: Path, only: Collection[str] | None = None) -> FileColumns
     if not path.exists():
         raise DataError(f"{path}: no such file")
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name the table in it")
+        raise DataError(f"{path}: is a folder; name the table in it; {OTHER_LAYOUTS}")
     suffix = path.suffix.lower()
     if suffix not in (*PARQUET, *_TEXT):
-        raise DataError(f"{path}: unknown kind of file {suffix!r}; use .csv, .csv.gz or .parquet")
+        raise DataError(f"{path}: unknown kind of file {suffix!r}; use .csv, .csv.gz or .parquet; {OTHER_LAYOUTS}")
     try:
         return _read_parquet(path, only) if suffix in PARQUET else read_csv(path, only)
     except OSError as err:
