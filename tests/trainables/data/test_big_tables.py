@@ -11,6 +11,7 @@ from orchestrator.plan import series_digest
 from orchestrator.sweep import app
 from trainables.data import big_tables, load_source, prepare, scaling
 from trainables.data.canonical import write_canonical
+from trainables.data.parts import preparation_notes
 from trainables.data.readers import READERS
 from trainables.settings import DataSettings, FewShotSettings, SplitSettings, ThresholdSettings
 from trainables.trial import EvaluationSettings
@@ -59,7 +60,7 @@ def test_a_mapped_table_reads_scales_and_hashes_as_one_in_memory(table, small, m
     found = prepare(mapped, settings(table), 0)
     assert expected.pool.table.tobytes() == found.pool.table.tobytes()
     assert expected.test.x.tobytes() == found.test.x.tobytes()
-    assert expected.notes == found.notes
+    assert preparation_notes(plain, settings(table)) == preparation_notes(mapped, settings(table))
     assert not found.pool.table.flags.writeable
 
 
