@@ -115,7 +115,7 @@ def test_a_parquet_with_times_as_its_index_is_read(tmp_path):
             "other layouts have readers of their own, named by data.source (of a command: --source)",
         ),
         ("samples.csv", b"ts,metric,value\n1,cpu,2\n", "one sample a line, source long_csv reads it"),
-        ("no_clock.csv", b"latency,label\n1,0\n", "name the column with the time of each row so"),
+        ("no_clock.csv", b"latency,label\n1,0\n", "name the column of times so, or number the rows in one"),
         ("one_row.csv", lines(ROWS[0]).encode(), "at least 2 rows"),
         ("no_value.csv", b"timestamp,a,b\n1,,\n2,,\n", "every feature column is empty"),
         ("segment.csv", b"timestamp,a,segment\n1,2,x\n2,3,\n", "line 3: segment is empty"),

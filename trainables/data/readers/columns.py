@@ -102,7 +102,9 @@ def check_header(where: str, names: Sequence[str]) -> None:
     if TIMESTAMP not in names:
         near = [name for name in names if name.lower() in (TIMESTAMP, *_OTHER_TIMES)]
         near = near or get_close_matches(TIMESTAMP, names, n=1)
-        hint = f"rename {near[0]!r} to 'timestamp'" if near else "name the column with the time of each row so"
+        hint = (
+            f"rename {near[0]!r} to 'timestamp'" if near else "name the column of times so, or number the rows in one"
+        )
         if _LONG & {name.lower() for name in names}:
             hint = "if it holds one sample a line, source long_csv reads it"
         raise DataError(f"{where}: there is no column named timestamp; {hint}; {seen}")
