@@ -110,7 +110,7 @@ def find(sweep: Sweep) -> Findings:
         ablations=ablations(sweep, allowed, metric, wanted),
         alerts=alerts,
         costs=costs(sweep, by_metric[metric]),
-        failures=failures(sweep),
+        failures=failures(sweep, metric),
         shown=scored.shown,
         worst=worst(scored.shown),
         verdict=verdict(sweep, words, board, pairs, headlines, alerts),

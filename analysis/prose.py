@@ -38,7 +38,8 @@ COMPARED = (
     "paired t, corrected by Holm over all {tests} planned pairs, also those that could not be tested; the exact "
     "sign-flip p stands beside. Where both have 0 shots, draws are training seeds: no test. The verdict on top uses a "
     "second declared family: for each MOMENT detector and number of shots, whether it beats every ordinary detector, "
-    "by the largest of its p-values."
+    "by the largest of its p-values. The matrix has a row for each MOMENT detector and number of shots, and a column "
+    "for each ordinary one: the mean difference, and what holds of it after Holm."
 )
 COMPARED_CAPTION = (
     "Bars are 95 % paired-t intervals. Filled: separated from zero after Holm over all pairs; open: not; "
@@ -142,8 +143,8 @@ COST = (
 )
 
 GAPS = (
-    "Every planned draw without a score is named here. No claim rests on a cell with gaps: the draws that failed may "
-    "be the hard ones."
+    "Every planned draw without a score, or without the metric of this page, is named here. No claim rests on a cell "
+    "with gaps: the draws that failed may be the hard ones."
 )
 NO_GAPS = "Every planned draw has a score."
 

@@ -94,6 +94,7 @@ def leaderboard(found: Findings, folder: Path) -> Iterator[Section]:
 def compared(found: Findings, folder: Path) -> Iterator[Section]:
     """Yield paired comparisons of MOMENT detectors with ordinary ones."""
     figures: list[FigureView] = []
+    matrices: list[TableView] = []
     views: list[TableView] = []
     if len(found.pairs):
         draft = FigureDraft("differences", ("source", "MOMENT detector"))
@@ -110,6 +111,7 @@ def compared(found: Findings, folder: Path) -> Iterator[Section]:
             )  # fmt: skip
         for source in sources(found.pairs):
             mine = found.pairs[found.pairs["source"] == source]
+            matrices.append(tables.matrix(mine, f"MOMENT minus ordinary detectors{of_source(found, source)}"))
             views.append(tables.pairs(mine, f"Every pair{of_source(found, source)}, {metric_title(found.metric)}"))
         figures = [draft.view(folder, "Paired differences with intervals", prose.COMPARED_CAPTION)]
     why = f"No comparison is made: {found.verdict.why_not or prose.NO_PAIR}"
@@ -119,7 +121,7 @@ def compared(found: Findings, folder: Path) -> Iterator[Section]:
             prose.COMPARED.format(tests=found.pairs["family"].max()) if len(found.pairs) else why,
             *([prose.SEPARATION] if len(found.separation) else []),
         ],
-        figures, [_separation(found)] if len(found.separation) else [], views,
+        figures, [*matrices, *([_separation(found)] if len(found.separation) else [])], views,
     )  # fmt: skip
 
 

@@ -149,6 +149,29 @@ def why_no_interval(note: str) -> str:
     return next((brief for word, brief in reasons.items() if word in note), "none")
 
 
+def matrix(frame: pd.DataFrame, caption: str) -> TableView:
+    """Return the paired comparisons of one source as a matrix: MOMENT detectors by ordinary ones."""
+    opponents = ordered(frame["opponent"])
+    columns = [Header(shorten(name, 32), text=True) for name in opponents]
+    header = [Header("MOMENT detector", text=True), Header("shots"), *columns]
+    pair = {(row["detector"], row["shots"], row["opponent"]): row for row in records(frame)}
+    rows = [
+        TableRow(
+            [named(name), TableCell(f"{shots:.0f}"), *(_matrix_cell(pair.get((name, shots, o))) for o in opponents)]
+        )
+        for shots in sorted(frame["shots"].unique(), reverse=True)
+        for name in ordered(frame.loc[frame["shots"] == shots, "detector"])
+    ]
+    return TableView(caption, header, rows)
+
+
+def _matrix_cell(row: Record | None) -> TableCell:
+    if row is None or absent(row["mean"]):
+        return TableCell(DASH)
+    said = str(row["verdict"])
+    return TableCell(f"{row['mean']:+.3f} {said}", said if said in ("better", "worse") else "")
+
+
 def pairs(frame: pd.DataFrame, caption: str) -> TableView:
     """Return the paired comparisons of one source."""
     header = [

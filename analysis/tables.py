@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from analysis.load import Sweep
+from analysis.words import metric_title
 from analysis.words import records as as_records
 
 SECONDS = ("fit_seconds", "threshold_seconds", "score_seconds", "cache_saved_seconds")
@@ -88,13 +89,13 @@ def _number(value: object, otherwise: float) -> float:
     return float(value) if isinstance(value, int | float) else otherwise
 
 
-def failures(sweep: Sweep) -> pd.DataFrame:
-    """Return every planned report draw without a score and every selection draw that failed, one row a reason.
+def failures(sweep: Sweep, metric: str) -> pd.DataFrame:
+    """Return every report draw without a score or a value of the metric, and selection draws that failed.
 
     Returns
     -------
     pandas.DataFrame
-        `phase`, `source`, `detector`, `shots`, `status`, `reason`, `count`, `draws` (their numbers).
+        A row a reason: `phase`, `source`, `detector`, `shots`, `status`, `reason`, `count`, `draws` (their numbers).
     """
     records = [
         {"phase": "report", "source": g.source, "detector": g.detector, "shots": g.shots, "status": g.status,
@@ -103,6 +104,10 @@ def failures(sweep: Sweep) -> pd.DataFrame:
     ]  # fmt: skip
     selection = sweep.failed[sweep.failed["phase"] == "select"]
     records += [dict(row) for row in as_records(selection[[*FAILURE, "draw"]])]
+    report = sweep.report
+    empty = report[report.get(metric, pd.Series(index=report.index, dtype=float)).isna()]
+    reason = f"ended well, but without a value of {metric_title(metric)}"
+    records += [dict(row) for row in as_records(empty[[*FAILURE, "draw"]].assign(reason=reason))]
     frame = pd.DataFrame.from_records(records, columns=[*FAILURE, "draw"])
     if frame.empty:
         return frame.drop(columns="draw").assign(count=[], draws=[])

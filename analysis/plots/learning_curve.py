@@ -94,7 +94,10 @@ def paper(curves: Curves) -> PaperFigure:
             marker=look.paper_marker, markersize=5, linewidth=look.width * 0.7, label=name,
         )  # fmt: skip
         banded = points["low"].notna().to_numpy()
-        if banded.any():
+        if banded.sum() == 1:
+            low, high = points["estimate"] - points["low"], points["high"] - points["estimate"]
+            axes.errorbar(x, points["estimate"], yerr=[low, high], color=look.colour, fmt="none", capsize=3)
+        if banded.sum() > 1:
             axes.fill_between(
                 x[banded], points["low"][banded], points["high"][banded], color=look.colour, alpha=0.15, lw=0
             )
@@ -110,8 +113,8 @@ def _add(figure: PageFigure, curves: Curves, curve: Curve, last: float) -> None:
     look, name = style.look(curve.detector), style.safe(curve.detector)
     x, points = _positions(curves, curve, last)
     banded = points["low"].notna().to_numpy()
-    if banded.any():
-        low, high = points["low"][banded], points["high"][banded]
+    low, high = points["low"][banded], points["high"][banded]
+    if banded.sum() > 1:
         figure.scatter(
             x=[*x[banded], *x[banded][::-1]], y=[*high, *low[::-1]], mode="lines", line={"width": 0}, fill="toself",
             fillcolor=f"rgba{(*_rgb(look.colour), 0.15)}", hoverinfo="skip", showlegend=False, legendgroup=name,
@@ -124,9 +127,20 @@ def _add(figure: PageFigure, curves: Curves, curve: Curve, last: float) -> None:
             "width": look.width * 0.6 if curve.flat else look.width,
         },
         marker={"symbol": look.marker, "size": 9, "color": look.colour},
+        **({"error_y": _bar(points)} if banded.sum() == 1 else {}),
         text=[hover(row) for row in records(points)],
         hovertemplate="<b>%{fullData.name}</b><br>%{text}<extra></extra>",
     )  # fmt: skip
+
+
+def _bar(points: pd.DataFrame) -> dict[str, object]:
+    """Return the interval of the only point that has one: a band of one point has no width."""
+    above, below = points["high"] - points["estimate"], points["estimate"] - points["low"]
+    return {"type": "data", "symmetric": False, "array": _numbers(above), "arrayminus": _numbers(below)}
+
+
+def _numbers(values: "pd.Series[float]") -> list[float | None]:
+    return [None if absent(value) else float(value) for value in values]
 
 
 def hover(row: Record) -> str:

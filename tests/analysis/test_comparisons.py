@@ -6,6 +6,8 @@ from analysis.comparisons import headlines, pairs
 from analysis.curves import levels
 from analysis.errors import ClaimError
 from analysis.paired import compare
+from analysis.table_views import matrix
+from analysis.words import DASH
 from tests.fakes.report_rows import report_rows
 
 
@@ -30,6 +32,24 @@ def test_a_pair_has_the_numbers_of_compare():
     known = compare(by_draw["moment_lora"].to_numpy(), by_draw["random_forest"].to_numpy())
     assert (known.mean, known.p, known.p_signflip) == pytest.approx((pair["mean"], pair["p"], pair["p_signflip"]))
     assert "better" == pair["verdict"]
+
+
+def test_the_matrix_has_a_cell_for_every_pair_and_a_dash_where_there_is_none():
+    rows = report(
+        moment_lora={20: 0.8, 100: 0.7},
+        moment_linear_probe={100: 0.7},
+        random_forest={20: 0.7, 100: 0.75},
+        pca={0: 0.5},
+    )
+    table = matrix(pairs(rows, "average_precision").query("opponent != 'pca' or shots == 20"), "all")
+    assert ["MOMENT detector", "shots", "random_forest", "pca"] == [header.name for header in table.header]
+    cells = [[cell.text for cell in row.cells] for row in table.rows]
+    assert [["moment_lora", "100"], ["moment_linear_probe", "100"], ["moment_lora", "20"]] == [row[:2] for row in cells]
+    assert cells[0][2].endswith("worse")
+    difference, verdict = cells[2][2].split()
+    assert ("better", 0.1) == (verdict, pytest.approx(float(difference), abs=0.01))
+    assert [DASH, DASH] == [row[3] for row in cells[:2]]
+    assert ["worse", "better"] == [table.rows[at].cells[2].kind for at in (0, 2)]
 
 
 def test_a_detector_that_beats_all_is_said_to_beat_all():

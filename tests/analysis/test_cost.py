@@ -6,7 +6,7 @@ import pytest
 from analysis.curves import levels
 from analysis.load import load_sweep
 from analysis.spending import cost_in_words
-from analysis.tables import SPENT, costs, spent
+from analysis.tables import SPENT, costs, failures, spent
 from tests.fakes.run_folder import FakeSweep, make_run
 
 AP = "average_precision"
@@ -97,3 +97,14 @@ def test_draws_without_seconds_are_counted_and_not_taken_for_free(tmp_path):
 def test_where_no_row_has_seconds_gpu_hours_are_not_known(tmp_path):
     sweep = sweep_of(tmp_path, device="cuda", **dict.fromkeys(HALF_HOUR))
     assert "GPU hours: not known, no row has seconds." in cost_in_words(spent(sweep))
+
+
+def test_a_draw_that_ended_well_without_the_metric_is_named(fake_sweep):
+    rows = fake_sweep.rows.copy()
+    rows.loc[(rows["detector"] == "random_forest") & (rows["shots"] == 20) & (rows["draw"] < 102), AP] = None
+    (row,) = failures(replace(fake_sweep, rows=rows), AP).to_dict("records")
+    assert ("random_forest", 20, "ok", 2, "100, 101") == tuple(
+        row[name] for name in ("detector", "shots", "status", "count", "draws")
+    )
+    assert "without a value of average precision" in row["reason"]
+    assert failures(fake_sweep, AP).empty

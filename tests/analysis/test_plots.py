@@ -92,6 +92,20 @@ def test_a_curve_has_a_band_exactly_where_there_is_an_interval(figures):
     assert {"isolation_forest", "random_forest", "moment_lora"} == banded
 
 
+def test_the_only_point_of_a_curve_has_a_bar_for_its_interval_on_screen_and_on_paper(points):
+    drawn = learning_curve.data(points[points["shots"] == 100], "windows", "AP")
+    page = learning_curve.page(drawn)
+    assert [] == [trace for trace in page.data if trace.get("fill") == "toself"]
+    (forest_curve,) = [t for t in page.data if t.get("name") == "random_forest"]
+    known = points.query("detector == 'random_forest' and shots == 100").iloc[0]
+    bar = forest_curve["error_y"]
+    assert [known["high"] - known["estimate"]] == bar["array"]
+    assert [known["estimate"] - known["low"]] == bar["arrayminus"]
+    go.Figure(page.as_dict())
+    (axes,) = learning_curve.paper(drawn).axes
+    assert len(drawn.curves) == len(axes.containers) > 0
+
+
 def test_the_hover_of_a_point_says_interval_and_n(figures):
     page, _ = figures["learning_curve"]
     (forest_curve,) = [t for t in page.data if t.get("name") == "random_forest"]
