@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as PaperFigure
 
+from analysis.intervals import clopper_pearson
 from analysis.plots import style
 from analysis.plots.page_figure import PageFigure
 
@@ -12,10 +13,21 @@ _SCALE = [[0.0, "#f3e8d2"], [0.5, "#5fa8b8"], [1.0, "#143d6b"]]
 
 
 def data(caught: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one source and number of shots with `share` of events caught, detectors in order."""
+    """Return the rows of one source and number of shots with `share` of events caught, detectors in order.
+
+    `low` and `high` are its Clopper-Pearson interval over faults, of the mean number caught, rounded.
+    """
     order = style.ordered(caught["detector"])
+    of_faults = [
+        clopper_pearson(round(number), int(events))
+        for number, events in zip(caught["events_caught"], caught["events"], strict=True)
+    ]
+    low, high = np.array([(interval.low, interval.high) for interval in of_faults], dtype=np.float64).reshape(-1, 2).T
     frame = caught.assign(
-        share=caught["events_caught"] / caught["events"], place=[order.index(name) for name in caught["detector"]]
+        share=caught["events_caught"] / caught["events"],
+        low=low,
+        high=high,
+        place=[order.index(name) for name in caught["detector"]],
     )
     return frame.sort_values(["place", "fault_type"], ascending=[False, True]).reset_index(drop=True)
 
@@ -24,16 +36,17 @@ def page(caught: pd.DataFrame) -> PageFigure:
     """Return the interactive figure."""
     detectors = list(dict.fromkeys(caught["detector"]))
     types = sorted(caught["fault_type"].unique())
-    share, recall = _grid(caught, detectors, types, "share"), _grid(caught, detectors, types, "window_recall")
-    events = _grid(caught, detectors, types, "events")
+    share, events = _grid(caught, detectors, types, "share"), _grid(caught, detectors, types, "events")
+    beside = [_grid(caught, detectors, types, name) for name in ("window_recall", "low", "high", "draws")]
     labels = [f"{style.safe(t, 24)} ({n:.0f})" for t, n in zip(types, np.nanmax(events, axis=0), strict=True)]
     figure = PageFigure()
     figure.heatmap(
         z=share, x=labels, y=[style.safe(d, 30) for d in detectors], zmin=0, zmax=1,
-        colorscale=_SCALE, customdata=np.dstack([recall, events]), xgap=2, ygap=2, texttemplate="%{z:.0%}",
+        colorscale=_SCALE, customdata=np.dstack([events, *beside]), xgap=2, ygap=2, texttemplate="%{z:.0%}",
         colorbar={"title": {"text": "share of<br>faults caught"}, "tickformat": ".0%"},
-        hovertemplate="<b>%{y}</b>, %{x}<br>caught %{z:.0%} of %{customdata[1]:.0f} faults"
-        "<br>%{customdata[0]:.0%} of their windows alarm<extra></extra>",
+        hovertemplate="<b>%{y}</b>, %{x}<br>caught %{z:.0%} of %{customdata[0]:.0f} faults "
+        "(95 % over faults, Clopper-Pearson: %{customdata[2]:.0%} to %{customdata[3]:.0%})"
+        "<br>%{customdata[1]:.0%} of their windows alarm; n = %{customdata[4]:.0f} draws<extra></extra>",
     )  # fmt: skip
     figure.arrange(
         xaxis={

@@ -43,7 +43,7 @@ def _look(colour: str, marker: str, dash: str = "solid", width: float = 2.0) -> 
 # against both the light and the dark page.
 _LOOKS = {
     "moment_lora": _look("#d55e00", "circle", width=3),
-    "moment_linear_probe": _look("#b8860b", "square", width=3),
+    "moment_linear_probe": _look("#b8860b", "square", "dash", width=3),
     "moment_zero_shot": _look("#c8649b", "diamond", width=3),
     "random_forest": _look("#2f7fc1", "triangle-up"),
     "gradient_boosting": _look("#1f9bb5", "triangle-down"),

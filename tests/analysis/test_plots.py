@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as PaperFigure
 from analysis import comparisons
 from analysis.by_fault import caught_by_type, iter_scores
 from analysis.curves import levels
+from analysis.intervals import clopper_pearson
 from analysis.landscape import candidates
 from analysis.leaderboard import leaderboard
 from analysis.plots import (
@@ -112,6 +113,17 @@ def test_the_hover_of_a_point_says_interval_and_n(figures):
     assert all("95 % interval" in text and "n = 10 draws" in text for text in forest_curve["text"])
     (flat,) = [t for t in page.data if str(t.get("name")).startswith("pca")]
     assert "no variance was observed" in flat["text"][0]
+
+
+def test_the_hover_of_a_fault_type_says_interval_and_n(figures):
+    page, _ = figures["fault_types"]
+    (heat,) = page.data
+    for share, (events, _, low, high, draws) in zip(
+        np.ravel(heat["z"]), np.reshape(heat["customdata"], (-1, 5)), strict=True
+    ):
+        known = clopper_pearson(round(share * events), int(events))
+        assert (known.low, known.high, 10) == (low, high, draws)
+    assert "n = %{customdata[4]:.0f} draws" in heat["hovertemplate"]
 
 
 def test_a_detector_without_labels_is_a_level_line_over_the_whole_width(figures):
