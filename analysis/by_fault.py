@@ -1,7 +1,7 @@
 """What is caught of each fault type, from the score files of the report draws."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,34 +76,51 @@ def caught_events(draws: Iterable[DrawScores]) -> dict[int, dict[tuple[int, int]
     return found
 
 
-def caught_by_type(draws: Iterable[DrawScores]) -> pd.DataFrame:
-    """Return what was caught of each fault type at the deployed threshold, by draws that have every fold.
+def types_caught(draws: Iterable[DrawScores]) -> pd.DataFrame:
+    """Return what is caught of each fault type on each draw at the deployed threshold, folds added up.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each source, shots, detector and fault type: `window_recall` (share of the type's windows
-        at or above the threshold, mean over draws), `events_caught` (events with at least one such window,
-        mean over draws), `events` and `windows` (in the test part, all folds), `draws`.
+        A row for each source, shots, detector, fault type and draw: `hits` (windows of the type at or above the
+        threshold) of `windows`, `window_recall` (their share), `caught` (events with a hit) of `events`, `pool_share`.
     """
-    return (
-        _by_draw(draws)
-        .groupby(TYPE, as_index=False)
-        .agg(
-            window_recall=("window_recall", "mean"),
-            events_caught=("caught", "mean"),
-            events=("events", "max"),
-            windows=("windows", "max"),
-            draws=("draw", "nunique"),
-        )
+    columns = [*TYPE, "fold", "draw", "pool_share", "hits", "windows", "caught", "events"]
+    counted = [
+        (d.source, d.shots, d.detector, kind, d.fold, d.draw, d.pool_share, *numbers)
+        for d in draws
+        for kind, *numbers in _types(d.scores, d.threshold)
+    ]
+    frame = pd.DataFrame.from_records(counted, columns=columns)
+    sums = dict.fromkeys(columns[-4:], "sum")
+    by_draw = frame.groupby([*TYPE, "draw"], as_index=False).agg({"pool_share": "max", **sums})
+    return by_draw.assign(window_recall=by_draw["hits"] / by_draw["windows"])
+
+
+def caught_by_type(by_draw: pd.DataFrame) -> pd.DataFrame:
+    """Return what was caught of each fault type, mean over draws (`types_caught`) that have every fold.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each source, shots, detector and fault type: `window_recall`, `events_caught`, `events` and
+        `windows` (in the test part, all folds), `draws`.
+    """
+    return by_draw.groupby(TYPE, as_index=False).agg(
+        window_recall=("window_recall", "mean"),
+        events_caught=("caught", "mean"),
+        events=("events", "max"),
+        windows=("windows", "max"),
+        draws=("draw", "nunique"),
     )
 
 
-def over_types(draws: Sequence[DrawScores]) -> pd.DataFrame:
+def over_types(by_draw: pd.DataFrame) -> pd.DataFrame:
     """Return the share of windows that alarm over fault types, as mean and as interquartile mean.
 
-    Both are taken inside each draw, then over draws: types share their draw, and are no repetitions. The interquartile
-    mean is the mean of the middle half of the types, so that no single one that is impossible or trivial moves it.
+    Both are taken inside each draw (`types_caught`), then over draws: types share their draw, and are no repetitions.
+    The interquartile mean is the mean of the middle half of the types, so that no single one that is impossible or
+    trivial moves it.
 
     Returns
     -------
@@ -111,29 +128,16 @@ def over_types(draws: Sequence[DrawScores]) -> pd.DataFrame:
         A row for each source, shots and detector: `types`, `n` (draws), `mean`, `mean_low`, `mean_high`, `iqm`,
         `iqm_low`, `iqm_high` (95 %, logit-t; NaN where there is none) and `note`.
     """
-    shares: dict[tuple[Hashable, ...], float] = {(d.source, d.shots, d.detector): d.pool_share for d in draws}
     found = []
-    for cell, mine in _by_draw(draws).groupby(OVER_TYPES[:3]):
+    for cell, mine in by_draw.groupby(OVER_TYPES[:3]):
         table = mine.pivot_table(index="draw", columns="fault_type", values="window_recall")  # [D, types]
         table = table.dropna(axis="columns")
-        mean, middle = (describe(np.asarray(v), shares[cell]) for v in (table.mean(axis=1), iqm(table)))
+        share = float(mine["pool_share"].max())
+        mean, middle = (describe(np.asarray(v), share) for v in (table.mean(axis=1), iqm(table)))
         note = "; ".join(dict.fromkeys(level.note for level in (mean, middle) if level.note))
         bounds = (mean.estimate, mean.low, mean.high, middle.estimate, middle.low, middle.high)
         found.append((*cell, table.shape[1], len(table), *bounds, note))
     return pd.DataFrame.from_records(found, columns=OVER_TYPES)
-
-
-def _by_draw(draws: Iterable[DrawScores]) -> pd.DataFrame:
-    """Return what is caught of each fault type on each draw, folds added up: columns of `TYPE`, `draw` and counts."""
-    columns = [*TYPE, "fold", "draw", "hits", "windows", "caught", "events"]
-    counted = [
-        (d.source, d.shots, d.detector, kind, d.fold, d.draw, *numbers)
-        for d in draws
-        for kind, *numbers in _types(d.scores, d.threshold)
-    ]
-    frame = pd.DataFrame.from_records(counted, columns=columns)
-    by_draw = frame.groupby([*TYPE, "draw"], as_index=False)[["hits", "windows", "caught", "events"]].sum()
-    return by_draw.assign(window_recall=by_draw["hits"] / by_draw["windows"])
 
 
 def _types(scores: WindowScores, threshold: float) -> Iterator[tuple[str, int, int, int, int]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis import comparisons
 from analysis.ablations import ablations
 from analysis.alerts import against_alerts
-from analysis.by_fault import DrawScores, caught_by_type, iter_scores, over_types, with_every_fold
+from analysis.by_fault import DrawScores, caught_by_type, iter_scores, over_types, types_caught, with_every_fold
 from analysis.curves import levels
 from analysis.delays import delays
 from analysis.general import METRIC, general_bounds, with_general_difference
@@ -134,7 +134,8 @@ class _Scored:
 def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> _Scored:
     """Read every score file once, cell by cell."""
     shown, bounds = [], []
-    tables: list[tuple[pd.DataFrame, ...]] = [(caught_by_type([]), over_types([]), *delays([]))]
+    nothing = types_caught([])
+    tables: list[tuple[pd.DataFrame, ...]] = [(caught_by_type(nothing), over_types(nothing), *delays([]))]
     plan = sweep.plan
     for (source, detector, shots), cell in groupby(
         iter_scores(sweep, problems), key=lambda d: (d.source, d.detector, d.shots)
@@ -142,7 +143,8 @@ def _from_scores(sweep: Sweep, metric: str, problems: list[str]) -> _Scored:
         scored = list(cell)
         shown.append(scored[0])
         draws = with_every_fold(scored, plan)
-        tables.append((caught_by_type(draws), over_types(draws), *delays(draws)))
+        on_draws = types_caught(draws)
+        tables.append((caught_by_type(on_draws), over_types(on_draws), *delays(draws)))
         low, high = general_bounds(draws) if metric == METRIC else (float("nan"), float("nan"))
         bounds.append((source, detector, shots, low, high))
     caught, types, waited, in_time = (_joined(frames) for frames in zip(*tables, strict=True))

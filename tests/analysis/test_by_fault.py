@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.by_fault import DrawScores, caught_by_type, iter_scores, over_types, with_every_fold
+from analysis.by_fault import DrawScores, caught_by_type, iter_scores, over_types, types_caught, with_every_fold
 from analysis.findings import find
 from analysis.intervals import iqm, logit_t
 from analysis.load import load_sweep
@@ -28,7 +28,7 @@ def hand_made() -> WindowScores:
 
 def test_windows_and_faults_are_counted_by_type():
     draws = [DrawScores("s", "d", 20, 0, draw, threshold, hand_made()) for draw, threshold in ((100, 3.0), (101, 0.5))]
-    table = caught_by_type(draws).set_index("fault_type")
+    table = caught_by_type(types_caught(draws)).set_index("fault_type")
     assert (2, 1) == (table.loc["cpu", "events"], table.loc["memory", "events"])
     assert 1.5 == table.loc["cpu", "events_caught"]  # one of two at the high threshold, both at the low one
     assert (1 / 4 + 1) / 2 == pytest.approx(table.loc["cpu", "window_recall"])
@@ -38,9 +38,10 @@ def test_windows_and_faults_are_counted_by_type():
 
 def test_the_interquartile_mean_is_taken_over_types_inside_each_draw_and_its_interval_over_draws(fake_sweep):
     kinds = [d for d in iter_scores(fake_sweep, []) if (d.detector, d.shots) == ("random_forest", 100)]
-    (row,) = over_types(kinds).to_dict("records")
+    (row,) = over_types(types_caught(kinds)).to_dict("records")
     table = pd.DataFrame(
-        [caught_by_type([d]).set_index("fault_type")["window_recall"] for d in kinds], index=[d.draw for d in kinds]
+        [caught_by_type(types_caught([d])).set_index("fault_type")["window_recall"] for d in kinds],
+        index=[d.draw for d in kinds],
     )
     assert (3, 10) == (row["types"], row["n"])
     known = logit_t(iqm(table))
@@ -50,21 +51,21 @@ def test_the_interquartile_mean_is_taken_over_types_inside_each_draw_and_its_int
 
 
 def test_one_draw_has_means_over_types_and_no_interval():
-    (row,) = over_types([DrawScores("s", "d", 20, 0, 100, 3.0, hand_made())]).to_dict("records")
+    (row,) = over_types(types_caught([DrawScores("s", "d", 20, 0, 100, 3.0, hand_made())])).to_dict("records")
     assert (0.25 + 1) / 2 == row["mean"]
     assert row["iqm_low"] is None or np.isnan(row["iqm_low"])
     assert "single value" in row["note"]
-    assert over_types([]).empty
+    assert over_types(types_caught([])).empty
 
 
 def test_folds_add_up_to_all_faults():
     draws = [DrawScores("s", "d", 20, fold, 100, 3.0, hand_made()) for fold in (0, 1)]
-    table = caught_by_type(draws).set_index("fault_type")
+    table = caught_by_type(types_caught(draws)).set_index("fault_type")
     assert (4, 2.0) == (table.loc["cpu", "events"], table.loc["cpu", "events_caught"])
 
 
 def test_caught_events_agree_with_the_event_recall_of_the_rows(fake_sweep):
-    table = caught_by_type(iter_scores(fake_sweep, []))
+    table = caught_by_type(types_caught(iter_scores(fake_sweep, [])))
     shares = table.groupby(["detector", "shots"])[["events_caught", "events"]].sum()
     rows = fake_sweep.report.groupby(["detector", "shots"])["event_recall"].mean()
     assert (shares["events_caught"] / shares["events"]).to_numpy() == pytest.approx(rows.to_numpy())
@@ -83,7 +84,7 @@ def test_a_missing_score_file_is_named(tmp_path):
 def test_a_test_part_without_faults_gives_an_empty_table():
     quiet = hand_made()
     quiet.label[:] = 0
-    assert caught_by_type([DrawScores("s", "d", 0, 0, 100, 1.0, quiet)]).empty
+    assert caught_by_type(types_caught([DrawScores("s", "d", 0, 0, 100, 1.0, quiet)])).empty
 
 
 def test_a_draw_that_lacks_a_planned_fold_is_left_out():
@@ -93,7 +94,12 @@ def test_a_draw_that_lacks_a_planned_fold_is_left_out():
         columns=["source", "detector", "shots", "fold", "draw"],
     )
     assert {100} == {d.draw for d in with_every_fold(draws, plan)}
-    assert 2.0 == caught_by_type(with_every_fold(draws, plan)).set_index("fault_type").loc["cpu", "events_caught"]
+    assert (
+        2.0
+        == caught_by_type(types_caught(with_every_fold(draws, plan)))
+        .set_index("fault_type")
+        .loc["cpu", "events_caught"]
+    )
 
 
 def test_the_report_counts_whole_draws_only(fake_sweep):

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure as PaperFigure
 
 from analysis import comparisons
-from analysis.by_fault import caught_by_type, iter_scores
+from analysis.by_fault import caught_by_type, iter_scores, types_caught
 from analysis.curves import levels
 from analysis.intervals import clopper_pearson
 from analysis.landscape import candidates
@@ -48,7 +48,7 @@ def figures(fake_sweep, points, draws) -> dict[str, tuple[PageFigure, Callable[[
     curve = learning_curve.data(points, "windows", "AP")
     dots = forest.data(board[board["shots"] == 100])
     pairs = differences.data(comparisons.pairs(fake_sweep.report, AP).query("detector == 'moment_lora'"))
-    caught = caught_by_type(draws)
+    caught = caught_by_type(types_caught(draws))
     types = fault_types.data(caught[caught["shots"] == 20])
     tried = search.data(candidates(fake_sweep, AP))
     lines = parallel.data(candidates(fake_sweep, AP), "AP", 1)
