@@ -170,6 +170,11 @@ def method(found: Findings, folder: Path) -> Iterator[Section]:  # noqa: ARG001
     rules = sorted(found.sweep.report["threshold_rule"].dropna().unique())
     yield Section(
         "method", "Method", "How to read this page",
-        [prose.SHOTS, prose.STATISTICS, prose.THRESHOLDS.format(rules="; ".join(map(str, rules)) or "none recorded")],
+        [
+            prose.SHOTS,
+            prose.STATISTICS,
+            prose.THRESHOLDS.format(rules="; ".join(map(str, rules)) or "none recorded"),
+            *(() if found.sweep.leaks else (prose.AUDIT,)),
+        ],
         [], [tables.plain(frame, "Metrics", {"name": "metric", "meaning": "meaning"}, ("name", "meaning"))],
     )  # fmt: skip

@@ -158,6 +158,10 @@ STATISTICS = (
     "significant. Where all draws give the same score there is no interval. Draws that take more than half of the "
     "support pool are too alike for an interval."
 )
+AUDIT = (
+    "In every trial an audit looked at the rows that its windows cover: no row, and no fault, is in two of the parts "
+    "that a detector learns from, is chosen by and is tested on. A trial that fails it has no score."
+)
 THRESHOLDS = (
     "Thresholds are chosen without test scores or test labels: {rules}. Metrics that adjust points are not used."
 )

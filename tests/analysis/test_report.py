@@ -84,7 +84,13 @@ def test_results_of_the_bundled_backbone_are_not_called_those_of_the_foundation_
 
 def test_a_leaking_split_is_headed_so(tmp_path):
     run = make_run(tmp_path / "run", FakeSweep(skill={"pca": {0: 1.0}}, draws=2, split_by="random_windows"))
-    assert "LEAKING SPLIT: windows were dealt to the parts at random" in Parsed(build_report([run]).read_text()).text
+    text = Parsed(build_report([run]).read_text()).text
+    assert "LEAKING SPLIT: windows were dealt to the parts at random" in text
+    assert "an audit looked at the rows" not in text
+
+
+def test_the_page_says_what_the_leak_audit_looked_at(page):
+    assert "no row, and no fault, is in two of the parts" in page.text
 
 
 def test_an_untrained_backbone_is_called_untrained(tmp_path):
