@@ -154,6 +154,7 @@ def logit_t_bounds(values: Floats, level: float) -> tuple[Floats, Floats]:
 def iqm(values: ArrayLike, axis: int = -1) -> Floats:
     """Return the interquartile mean: the mean of the middle half of the values along an axis.
 
+    Question: what is typical over fault types? Unit: none of its own, it is taken inside each draw.
     A twin of the mean that a collapsed run or an impossible fault type cannot move. Take it over fault types
     *inside each draw*, table [D, types] -> [D], and then `logit_t` over draws.
 
@@ -181,7 +182,7 @@ class VarianceComponents:
 def variance_components(table: ArrayLike) -> VarianceComponents:
     """Return the one-way analysis of variance of scores [D, S], D and S at least 2.
 
-    Question: are more draws or more seeds needed? The variance of the mean is draw / D + within / (D S).
+    Question: are more draws or more seeds needed? Units: the draw, and the seed inside it. The variance of the mean is draw / D + within / (D S).
 
     Raises
     ------
@@ -253,6 +254,10 @@ def collapse_rate(values: ArrayLike, floor: float, *, level: float = 0.95) -> In
 
     Question: how often does training on a draw give nothing? Unit: the draw. With ten draws and 15 % collapses,
     one sweep in five sees none, and no interval of the mean covers: print this beside the mean.
+
+    References
+    ----------
+    Wilson (1927), JASA 22:209.
     """
     checked = finite(values)
     return wilson(int((checked <= floor + SAME).sum()), len(checked), level=level)

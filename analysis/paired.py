@@ -187,7 +187,7 @@ def sign_flip(differences: ArrayLike, *, rng: np.random.Generator | None = None)
 def holm(p_values: ArrayLike) -> Floats:
     """Return p-values [m] adjusted by Holm's step-down method, in the order given.
 
-    Question: which of a family of claims hold, with at most a 5 % chance of any false one? The family is declared
+    Question: which of a family of claims hold, with at most a 5 % chance of any false one? Unit: the test. The family is declared
     before the scores exist: every test that could have been printed as a finding.
 
     Raises
@@ -212,7 +212,9 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """Return p-values adjusted by Benjamini and Hochberg, for exploration only: it bounds the share of false finds.
+    """Return p-values adjusted by Benjamini and Hochberg, for exploration only.
+
+    Question: which finds to look at, so that on average at most 5 % of them are false? Unit: the test.
 
     References
     ----------

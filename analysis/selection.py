@@ -33,7 +33,7 @@ def expected_optimism(sd: float, *, draws: int, configurations: int, correlation
     """Return by how much the winner of a search over equals looks better than it is, on the draws it won on.
 
     Question: how large a gain would this search report if its configurations differed by luck alone? Print it
-    beside the selection mean minus the report mean.
+    beside the selection mean minus the report mean. Unit: the selection draw.
 
     Parameters
     ----------
