@@ -182,7 +182,8 @@ class VarianceComponents:
 def variance_components(table: ArrayLike) -> VarianceComponents:
     """Return the one-way analysis of variance of scores [D, S], D and S at least 2.
 
-    Question: are more draws or more seeds needed? Units: the draw, and the seed inside it. The variance of the mean is draw / D + within / (D S).
+    Question: are more draws or more seeds needed? Units: the draw, and the seed inside it.
+    The variance of the mean is draw / D + within / (D S).
 
     Raises
     ------

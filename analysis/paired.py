@@ -187,8 +187,8 @@ def sign_flip(differences: ArrayLike, *, rng: np.random.Generator | None = None)
 def holm(p_values: ArrayLike) -> Floats:
     """Return p-values [m] adjusted by Holm's step-down method, in the order given.
 
-    Question: which of a family of claims hold, with at most a 5 % chance of any false one? Unit: the test. The family is declared
-    before the scores exist: every test that could have been printed as a finding.
+    Question: which of a family of claims hold, with at most a 5 % chance of any false one? Unit: the test.
+    The family is declared before the scores exist: every test that could have been printed as a finding.
 
     Raises
     ------
