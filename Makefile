@@ -29,7 +29,7 @@ sweep: install
 	$(BIN)/python -m orchestrator.sweep $(SPEC) $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

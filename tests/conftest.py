@@ -21,12 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(NIGHTLY, action="store_true", help="run the long forms (mark nightly), too: tens of minutes")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the long forms unless they were asked for."""
-    if not config.getoption(NIGHTLY):
-        for item in items:
-            if item.get_closest_marker("nightly"):
-                item.add_marker(pytest.mark.skip(reason=f"a long form: {NIGHTLY} runs it"))
+    """Skip long forms that nobody asked for; with `-n`, keep files together, and all that starts Ray in one process."""
+    for item in items:
+        if item.get_closest_marker("nightly") and not config.getoption(NIGHTLY):
+            item.add_marker(pytest.mark.skip(reason=f"a long form: {NIGHTLY} runs it"))
+        group = "ray" if item.get_closest_marker("ray") else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
