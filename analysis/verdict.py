@@ -254,8 +254,8 @@ def _cautions(sweep: Sweep, board: pd.DataFrame, words: Words) -> Iterator[State
         events = round(float(group["test_events"].max()))
         yield Statement(
             "caution",
-            f"The intervals{words.of(source)} are over draws of labelled windows, given one test part with {events} "
-            f"faults: they say how much the choice of labels matters, not how other faults would come out.",
+            f"The intervals{words.of(source)} are over draws of labelled windows, given the {events} "
+            f"faults tested: they say how much the choice of labels matters, not how other faults would come out.",
         )
         yield from _useless_alarms(group, words.of(source))
     shown = set(board[["source", "detector", "own_shots"]].itertuples(index=False, name=None))
