@@ -101,7 +101,7 @@ def test_the_failed_cell_of_a_detector_with_0_shots_too_is_named_and_not_replace
 
 
 def test_intervals_are_said_to_be_about_labels_not_about_other_faults(findings):
-    assert "one test part with 6 faults" in said(findings(skill=AHEAD))
+    assert "given the 6 faults tested" in said(findings(skill=AHEAD))
 
 
 def test_without_a_moment_detector_there_is_nothing_to_compare(findings):
