@@ -84,7 +84,9 @@ def slug(text: str) -> str:
 def _save(figure: PaperFigure, folder: Path, stem: str) -> list[str]:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     names = [f"figures/{stem}.svg", f"figures/{stem}.pdf"]
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
     figure.set_layout_engine("none")  # the layout is found: not again for every format
     with mpl.rc_context(_SVG):
         figure.savefig(folder / names[0], metadata={"Date": None, "Creator": None})

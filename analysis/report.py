@@ -1,5 +1,6 @@
 """`python -m analysis.report RUN [RUN ...]`: rows and score files -> index.html, report.md, figures, CSV and LaTeX."""
 
+import gc
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -153,6 +154,7 @@ def main(
     mixed: Annotated[bool, typer.Option("--mixed", help="Compare runs whose code, data or weights differ.")] = False,
 ) -> None:
     """Rebuild the report of a sweep from its rows and score files: index.html, report.md, tables.tex, figures."""
+    gc.set_threshold(100_000)  # rows and figures are many small things that all stay: looking for garbage costs a tenth
     try:
         index = build_report(runs, output=output, mixed=mixed)
     except AnalysisError as err:
