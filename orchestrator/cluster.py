@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
 import ray
@@ -118,7 +117,7 @@ _DRIVER_ONLY: Mapping[str, str | None] = {"WANDB_API_KEY": None}
 def _shipped(plan: SweepPlan) -> list[Path]:
     """Return the folders and files that workers import: our packages and the user's own detector modules."""
     root = Path(__file__).resolve().parent.parent
-    return [*(root / name for name in PACKAGES), *chain.from_iterable(own_code(plan).values())]
+    return [*(root / name for name in PACKAGES), *own_code(plan).values()]
 
 
 def _python_path() -> str:

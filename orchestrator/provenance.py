@@ -84,7 +84,7 @@ def provenance(plan: SweepPlan, weights: Mapping[str, ResolvedWeights]) -> Prove
     return Provenance(
         code={
             **{name: package_digest(root / name) for name in PACKAGES},
-            **{name: _python_digest(places) for name, places in own_code(plan).items()},
+            **{name: _python_digest(place) for name, place in own_code(plan).items()},
         },
         data={**plan.data_digests, **{f"of {name}": said.key for name, said in plan.external.items()}},
         spec=dict(_leaves(shared)),
@@ -110,26 +110,26 @@ def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
             yield f"{prefix}{name}", json.dumps(value, sort_keys=True, default=str)
 
 
-def own_code(plan: SweepPlan) -> dict[str, list[Path]]:
-    """Return the files or folders of the user's own detectors (`class: module:Class`), by top-level module."""
+def own_code(plan: SweepPlan) -> dict[str, Path]:
+    """Return the file or folder of each top-level module with detectors of the user (`class: module:Class`)."""
     found = {}
     for cell in plan.cells:
         if cell.class_path is not None:
-            name = cell.class_path.partition(":")[0].partition(".")[0]
-            top = importlib.import_module(name)
+            module = cell.class_path.partition(":")[0]
+            name = module.partition(".")[0]
             if name not in PACKAGES:
-                found[name] = [Path(place) for place in getattr(top, "__path__", [])] or [Path(str(top.__file__))]
+                file = Path(str(importlib.import_module(module).__file__)).resolve()
+                above = module.count(".") - (file.name != "__init__.py")  # folders from the file's own to the top one
+                found[name] = file if above < 0 else file.parents[above]
     return found
 
 
-def _python_digest(places: Sequence[Path]) -> str:
-    """Return the hash of the Python files in folders, or of single ones; what else lies there may be large."""
+def _python_digest(place: Path) -> str:
+    """Return the hash of a Python file, or of all in a folder; what else lies there may be large."""
     state = hashlib.sha256()
-    for place in places:
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            state.update(
-                path.relative_to(place).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest()
-            )
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        state.update(path.relative_to(place).as_posix().encode() + b"\0")
+        state.update(hashlib.sha256(path.read_bytes()).digest())
     return state.hexdigest()[:16]
 
 
