@@ -8,6 +8,7 @@ the parts, every rotation does this anew, for the kinds that it has both to lear
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -63,6 +64,7 @@ class HeldOut:
         return _rows_of(series, self.by, lambda kind: kind != self.kind)
 
 
+@lru_cache(maxsize=8)  # every fold asks for all of them
 def folds(series: LabelledSeries, length: int, split: SplitSettings) -> tuple[HeldOut | None, ...]:
     """Return what each fold holds out; None for folds that only rotate the parts.
 
