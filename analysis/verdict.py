@@ -50,6 +50,10 @@ class Verdict:
     details: tuple[Statement, ...] = ()
 
 
+UNSEEN = " Judged on kinds of faults that were left out of everything a detector learned from."
+"""Follows the headline of a sweep with `split.hold_out`."""
+
+
 def reason_for_silence(sweep: Sweep) -> str:
     """Return why no claim may be made of this input at all; empty if claims are allowed."""
     done, planned = sweep.progress
@@ -92,7 +96,7 @@ def verdict(
     details = tuple(_challenges(headlines, board, words))
     won = [statement for statement in details if statement.kind == "claim"]
     return Verdict(
-        headline=_headline(headlines, words),
+        headline=_headline(headlines, words) + (UNSEEN if sweep.report["held_out"].notna().any() else ""),
         claims=True,
         why_not="",
         statements=(

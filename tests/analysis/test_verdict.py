@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from analysis.findings import Findings, find
 from analysis.load import load_sweep
+from analysis.verdict import UNSEEN
 from tests.fakes.run_folder import FakeSweep, make_run
 
 AHEAD = {"random": {0: 0.0}, "random_forest": {20: 0.8}, "moment_lora": {20: 2.5}}
@@ -141,3 +144,12 @@ def test_thresholds_that_catch_nothing_are_said_to_fail_where_f1_comes_first(tmp
     sweep = load_sweep([run])
     sweep.rows.loc[sweep.rows["detector"] != "random", ["event_recall", "f1"]] = [0.1, 0.05]
     assert "the threshold rule is what fails" in said(find(sweep))
+
+
+def test_a_lead_on_kinds_that_were_left_out_is_said_to_be_one(tmp_path):
+    plain = load_sweep([make_run(tmp_path / "run", FakeSweep(searched=(), skill=AHEAD))])
+    held = replace(plain, rows=plain.rows.assign(held_out="cpu", exposure="unseen"))
+    headline = find(held).verdict.headline
+    assert headline.startswith("A MOMENT detector beats every ordinary detector")
+    assert headline.endswith(UNSEEN)
+    assert headline.removesuffix(UNSEEN) == find(plain).verdict.headline
