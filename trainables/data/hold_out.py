@@ -8,8 +8,8 @@ the parts, every rotation does this anew, for the kinds that it has both to lear
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,11 @@ from trainables.settings import SplitSettings
 
 Exposure = Literal["unseen", "seen"]
 By = Literal["fault_type", "service"]
+
+_FOUND: Final[WeakKeyDictionary[LabelledSeries, dict[tuple[int, SplitSettings], tuple["HeldOut | None", ...]]]] = (
+    WeakKeyDictionary()
+)
+"""Folds by series, window length and split: every fold asks for all of them. It keeps no series in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,6 @@ class HeldOut:
         return _rows_of(series, self.by, lambda kind: kind != self.kind)
 
 
-@lru_cache(maxsize=8)  # every fold asks for all of them
 def folds(series: LabelledSeries, length: int, split: SplitSettings) -> tuple[HeldOut | None, ...]:
     """Return what each fold holds out; None for folds that only rotate the parts.
 
@@ -76,7 +80,13 @@ def folds(series: LabelledSeries, length: int, split: SplitSettings) -> tuple[He
     """
     if split.hold_out is None:
         return (None,) * split.folds
-    by = split.hold_out
+    found = _FOUND.setdefault(series, {})
+    if (length, split) not in found:
+        found[length, split] = _held_out(series, length, split, split.hold_out)
+    return found[length, split]
+
+
+def _held_out(series: LabelledSeries, length: int, split: SplitSettings, by: By) -> tuple[HeldOut, ...]:
     offered = [_offered(series, length, split, by, rotation) for rotation in range(split.folds)]
     known = sorted(set().union(*offered))
     lacking = [] if split.kinds == "all" else [kind for kind in split.kinds if kind not in known]

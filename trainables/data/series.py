@@ -30,7 +30,7 @@ class Event:
     service: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class LabelledSeries:
     """Telemetry of one source, ordered by time within each segment; all segments in one table.
 

@@ -1,5 +1,6 @@
 """A held-out kind of fault: gone from everything that is learned from, alone in what is judged."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,16 @@ def test_each_kind_makes_an_unseen_and_a_seen_fold(series, held):
     assert [(kind, exposure) for kind in KINDS for exposure in ("unseen", "seen")] == [
         (each.kind, each.exposure) for each in known
     ]
+
+
+def test_folds_are_found_once_and_keep_no_series_in_memory(make_series, held):
+    faults = [(50 + 100 * n, 70 + 100 * n, KINDS[n % 3], "ts") for n in range(12)]
+    series, split = make_series(faults, rows=1260), held().split
+    assert folds(series, 8, split) is folds(series, 8, split)
+    assert folds(series, 8, split) is not folds(series, 9, split)
+    alive = weakref.ref(series)
+    del series
+    assert alive() is None
 
 
 def test_both_folds_of_a_kind_are_judged_on_the_same_windows_of_that_kind_alone(series, held):
