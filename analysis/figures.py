@@ -1,10 +1,13 @@
-"""Figures of the report: interactive variants for the page, SVG and PNG files for papers."""
+"""Figures of the report: interactive variants for the page, SVG and PDF files for papers."""
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Self
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -18,6 +21,46 @@ Choice = tuple[str, ...]
 
 # A fixed salt and no dates: the same rows make the same bytes.
 _SVG = {"svg.hashsalt": "report", "svg.fonttype": "none", "pdf.fonttype": 42}
+
+
+class Press:
+    """Writes figures for papers, of a report's time a third: here, or in processes beside the report.
+
+    Parameters
+    ----------
+    folder
+        Folder of the report; files go to `figures` in it.
+    processes
+        How many are forked from this one at its first figure: for a program without threads on a system that forks.
+        0: figures are written here.
+    """
+
+    def __init__(self, folder: Path, processes: int = 0) -> None:
+        self._folder = folder
+        self._pool = ProcessPoolExecutor(processes, mp_context=get_context("fork")) if processes else None
+        self._pending: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def write(self, figure: PaperFigure, stem: str) -> list[str]:
+        """Write a figure as SVG and PDF, or begin to, and return the files' names below the folder."""
+        (self._folder / "figures").mkdir(parents=True, exist_ok=True)
+        names = [f"figures/{stem}.svg", f"figures/{stem}.pdf"]
+        if self._pool is None:
+            _save(figure, self._folder, names)
+        else:
+            self._pending.append(self._pool.submit(_save, figure, self._folder, names))
+        return names
+
+    def finish(self) -> None:
+        """Wait for the files that are not written yet; what went wrong with one is raised here."""
+        for future in self._pending:
+            future.result()
 
 
 @dataclass(slots=True)
@@ -50,9 +93,9 @@ class FigureDraft:
         if paper is not None:
             self.papers[slug("-".join([self.id, *suffix]))] = paper()
 
-    def view(self, folder: Path, alt: str, caption: str) -> FigureView:
-        """Write the files below `folder`/figures and return what the page shows; pointless controls are left out."""
-        files = [name for stem, paper in self.papers.items() for name in _save(paper, folder, stem)]
+    def view(self, press: Press, alt: str, caption: str) -> FigureView:
+        """Have the files written and return what the page shows; pointless controls are left out."""
+        files = [name for stem, paper in self.papers.items() for name in press.write(paper, stem)]
         parts = [list(dict.fromkeys(choice[n] for choice in self.pages)) for n in range(len(self.labels))]
         kept = [n for n, values in enumerate(parts) if len(values) > 1]
         controls = [
@@ -81,9 +124,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")[:80]
 
 
-def _save(figure: PaperFigure, folder: Path, stem: str) -> list[str]:
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    names = [f"figures/{stem}.svg", f"figures/{stem}.pdf"]
+def _save(figure: PaperFigure, folder: Path, names: Sequence[str]) -> None:
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)
@@ -91,7 +132,6 @@ def _save(figure: PaperFigure, folder: Path, stem: str) -> list[str]:
     with mpl.rc_context(_SVG):
         figure.savefig(folder / names[0], metadata={"Date": None, "Creator": None})
         figure.savefig(folder / names[1], metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return names
 
 
 def _script_json(store: Mapping[str, PageFigure]) -> Markup:

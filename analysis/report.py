@@ -3,7 +3,9 @@
 import gc
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Annotated
 
@@ -14,16 +16,20 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from analysis.errors import AnalysisError
+from analysis.figures import Press
 from analysis.findings import Findings, find
 from analysis.load import load_sweep
 from analysis.page import make_page
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+PROCESSES = 2 if sys.platform == "linux" else 0
+"""They write figures for `python -m analysis.report`; elsewhere forking is not safe, or not there."""
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def build_report(runs: Sequence[Path], *, output: Path | None = None, mixed: bool = False) -> Path:
+def build_report(runs: Sequence[Path], *, output: Path | None = None, mixed: bool = False, processes: int = 0) -> Path:
     """Build the report of one run, or of several together, and return the path of its `index.html`.
 
     Parameters
@@ -35,6 +41,8 @@ def build_report(runs: Sequence[Path], *, output: Path | None = None, mixed: boo
         Its `index.html`, `report.md`, `tables.tex`, `figures/` and `tables/` are replaced, nothing else.
     mixed
         Compare runs although their fingerprints differ.
+    processes
+        Processes that write figure files beside this one, see `figures.Press`.
 
     Raises
     ------
@@ -45,10 +53,14 @@ def build_report(runs: Sequence[Path], *, output: Path | None = None, mixed: boo
     folder = output or runs[0] / ("report" if len(runs) == 1 else f"report-of-{len(runs)}-runs")
     try:
         _clear(folder)
-        page = make_page(found, folder)
-        write_tables(found, folder / "tables")
-        for name, text in render(page_values={"page": page}).items():
-            (folder / name).write_text(text, encoding="utf-8")
+        with Press(folder, processes) as press:
+            page = make_page(found, press)
+            write_tables(found, folder / "tables")
+            for name, text in render(page_values={"page": page}).items():
+                (folder / name).write_text(text, encoding="utf-8")
+            press.finish()
+    except BrokenProcessPool as err:
+        raise AnalysisError(f"{folder}: a process that wrote figures was ended from outside; is memory short?") from err
     except OSError as err:
         raise AnalysisError(f"{folder}: cannot write the report: {err.strerror or err}") from err
     return folder / "index.html"
@@ -156,7 +168,7 @@ def main(
     """Rebuild the report of a sweep from its rows and score files: index.html, report.md, tables.tex, figures."""
     gc.set_threshold(100_000)  # rows and figures are many small things that all stay: looking for garbage costs a tenth
     try:
-        index = build_report(runs, output=output, mixed=mixed)
+        index = build_report(runs, output=output, mixed=mixed, processes=PROCESSES)
     except AnalysisError as err:
         typer.echo(str(err), err=True)
         raise typer.Exit(2) from err

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -219,15 +220,16 @@ def _score_columns(scores: WindowScores) -> dict[str, object]:
 
 
 def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
-    records = []
+    records: list[dict[str, Cell]] = []
+    right: set[tuple[object, ...]] = set()  # names and types of rows: a sweep writes few kinds of them
     for number, line in enumerate(whole_lines(path), start=1):  # a draw whose line has no end has no row yet
         try:
-            record = _DECODER.decode(line.decode())
-        except ValueError as err:  # no JSON, or no UTF-8
-            raise RunFolderError(f"{path}:{number}: not a row: {err}; {_MEND}") from err
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as err:  # no JSON, NaN in it, or no UTF-8
+            raise RunFolderError(f"{path}:{number}: not a row: {err.msg} at column {err.colno}; {_MEND}") from err
         if isinstance(record, dict):
             _refuse_newer(f"{path}:{number}", record.get("schema_version"))
-        problem = _problem(record)
+        problem = _problem(record, right)
         if problem is not None:
             raise RunFolderError(f"{path}:{number}: not a row: {problem}; {_MEND}")
         records.append(record)
@@ -237,16 +239,24 @@ def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
 _MEND = "put the line back as it was, or delete it: --resume then runs its draw again"
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def _problem(record: object, right: set[tuple[object, ...]]) -> str | None:
+    """Return what is wrong with a line that a sweep cannot have written, or None; `right` grows by its kind."""
+    if not isinstance(record, dict):
+        return f"needs {', '.join(IDENTITY)}"
+    kind = (*record, *map(type, record.values()))
+    if kind not in right:
+        problem = _wrong_type(record)
+        if problem is not None:
+            return problem
+        right.add(kind)
+    for name, allowed in ALLOWED.items():
+        if name in record and record[name] not in allowed:
+            return f"{name} is {record[name]!r}, must be one of {', '.join(allowed)}"
+    return None
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _problem(record: object) -> str | None:
-    """Return what is wrong with a line that a sweep cannot have written, or None."""
-    if not isinstance(record, dict) or not set(IDENTITY) <= set(record):
+def _wrong_type(record: Mapping[str, object]) -> str | None:
+    if not set(IDENTITY) <= set(record):
         return f"needs {', '.join(IDENTITY)}"
     for name, value in record.items():
         if value is None or type(value) in _NUMBERS or (type(value) is str and _may_be_text(name)):
@@ -258,9 +268,6 @@ def _problem(record: object) -> str | None:
     for name in ("candidate", "attempts", "schema_version"):
         if type(record.get(name)) not in _WHOLE_OR_NOT:
             return f"{name} is {record[name]!r}, must be a whole number"
-    for name, allowed in ALLOWED.items():
-        if name in record and record[name] not in allowed:
-            return f"{name} is {record[name]!r}, must be one of {', '.join(allowed)}"
     return None
 
 

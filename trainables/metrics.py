@@ -10,10 +10,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from trainables.affiliation import affiliation
-from trainables.data.series import NORMAL
 from trainables.errors import NonFiniteError, ProtocolError
 from trainables.event_metrics import Timeline, delay_s, event_recall, false_alarms_per_day, timeline
 from trainables.trial import WindowScores
@@ -164,6 +162,9 @@ def _check(scores: WindowScores, threshold: float | None) -> None:
 
 
 def _ranking_metrics(y: NDArray[np.int8], score: NDArray[np.float64]) -> dict[str, float | None]:
+    # Here and below: a report knows the metrics by name, and half a second of imports is a share of its time.
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score  # noqa: PLC0415
+
     positives = int(y.sum())
     if positives == 0:
         return {"average_precision": None, "auroc": None, "oracle_f1": None}
@@ -197,6 +198,10 @@ def _composite_f1(caught: float | None, precision: float | None) -> float | None
 
 def _macro_f1(scores: WindowScores) -> float | None:
     """Return F1 averaged over the fault types present, wrong names and false alarms both counting against a type."""
+    from sklearn.metrics import f1_score  # noqa: PLC0415
+
+    from trainables.data.series import NORMAL  # noqa: PLC0415
+
     present = np.unique(scores.fault_type[scores.label == 1])
     present = present[present != NORMAL]
     if scores.predicted_type is None or not len(present):

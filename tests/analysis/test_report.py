@@ -233,9 +233,31 @@ def test_two_runs_make_one_report_beside_the_first(tmp_path):
 
 def test_the_command_prints_the_page_and_keeps_other_files_of_the_folder(run, tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    result = CliRunner().invoke(app, [str(run), "--output", str(tmp_path)])
-    assert (0, str(tmp_path / "index.html")) == (result.exit_code, result.output.strip())
+    command = [sys.executable, "-m", "analysis.report", str(run), "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (str(tmp_path / "index.html"), "") == (done.stdout.strip(), done.stderr)
     assert "keep" == (tmp_path / "mine.txt").read_text()
+    written = [path for path in sorted((run / "report").rglob("*")) if path.is_file()]
+    assert 20 < len(written)
+    for path in written:  # by processes of its own or not: the same bytes
+        assert path.read_bytes() == (tmp_path / path.relative_to(run / "report")).read_bytes()
+
+
+@pytest.mark.parametrize(("fault", "message"), [
+    ("os._exit(9)", "a process that wrote figures was ended from outside"),
+    ("open('/dev/full', 'w').write('a' * 99999)", "cannot write the report: No space left"),
+])  # fmt: skip
+def test_figures_that_cannot_be_written_beside_the_report_are_one_message_and_exit_code_two(
+    run, tmp_path, fault, message
+):
+    code = (
+        f"import os, analysis.report\nanalysis.figures.PaperFigure.savefig = lambda *_, **__: {fault}\n"
+        "analysis.report.PROCESSES = 2\nanalysis.report.app()"
+    )
+    command = [sys.executable, "-c", code, str(run), "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (2, 1) == (done.returncode, len(done.stderr.strip().splitlines())), done.stderr
+    assert message in done.stderr
 
 
 def test_a_folder_that_is_no_run_is_one_message_and_exit_code_two(tmp_path):

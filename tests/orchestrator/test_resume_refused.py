@@ -102,7 +102,7 @@ REFUSED: dict[str, tuple[Damage, str]] = {
     "rows of a newer schema": (row(schema_version=99, of_tomorrow="text"), "of schema 99, this version reads up to"),
     "row cut": (lambda run: lines(run, cut_third), "rows.jsonl:3: not a row"),
     "row a list": (lambda run: lines(run, lambda rows: [*rows[:2], "[1]\n"]), "rows.jsonl:3: not a row: needs"),
-    "no number of JSON": (row(average_precision=float("nan")), "rows.jsonl:3: not a row: NaN is no number"),
+    "no number of JSON": (row(average_precision=float("nan")), "rows.jsonl:3: not a row: unexpected character"),
     "draw no number": (row(draw="x"), "rows.jsonl:3: not a row: draw is 'x'"),
     "draw not whole": (row(draw=1.5), "rows.jsonl:3: not a row: draw is 1.5, must be a whole number"),
     "no trial": (row(trial=None), "rows.jsonl:3: not a row: trial is None, must be text"),
