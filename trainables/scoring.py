@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from trainables._features import RECENT, squashed
 from trainables.data.assemble import IRREGULAR, RawColumns, assemble
+from trainables.data.readers.columns import repeated
 from trainables.data.readers.table import read_columns, segment_names
-from trainables.data.readers.timestamps import to_utc
 from trainables.data.series import UNLABELLED, LabelledSeries, Quality
 from trainables.data.splits import run_starts, whole_windows
 from trainables.data.windows import Windows
@@ -180,15 +180,15 @@ def _channels(detector: Detector, manifest: Manifest, windows: Windows) -> Itera
 
 def _series(path: Path, manifest: Manifest, timezone: str | None) -> tuple[LabelledSeries, tuple[str, ...]]:
     wanted = tuple(column.name for column in manifest.columns)
-    file = read_columns(path, only=wanted)
+    file = read_columns(path, timezone or manifest.timezone, only=wanted)
     values = file.values  # noqa: PD011  (not a pandas object)
     _check_columns(path, wanted, file.features, file.ignored)
-    rows, zone = len(file.stamps), timezone or manifest.timezone
-    blank = np.full(rows, "", dtype=object)
+    rows = len(file.timestamps)
+    blank = repeated("", rows)
     order = [file.features.index(name) for name in wanted]
     raw = RawColumns(
         where=file.where,
-        timestamps=to_utc(file.stamps, None if file.in_utc else zone, file.where, file.line),
+        timestamps=file.timestamps,
         values=values[:, order],
         columns=wanted,
         labels=np.full(rows, UNLABELLED, dtype=np.int8),

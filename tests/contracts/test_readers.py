@@ -122,10 +122,10 @@ def test_the_converted_table_reads_as_the_source_does(read, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reader_that_streams_gives_one_recording_at_a_time(tmp_path, name, monkeypatch):
+def test_a_reader_that_streams_by_recording_gives_one_recording_at_a_time(tmp_path, name, monkeypatch):
     monkeypatch.setattr(simulated, "RECORDING_ROWS", 500)
     parts = list(READERS[name].recordings(settings_of(name, tmp_path), lambda note: None))
-    assert READERS[name].streams == (len(parts) > 1)
+    assert READERS[name].streams == ("by recording" if len(parts) > 1 else "by row")
     segments = [set(part.segment) for part in parts]
     assert sum(map(len, segments)) == len(set().union(*segments))
 

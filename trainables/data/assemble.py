@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ def find_events(
         & np.asarray(service[1:] == service[:-1], dtype=bool)
     )
     starts = np.flatnonzero(fault & ~same)
-    number = np.where(fault, np.cumsum(fault & ~same) - 1, -1).astype(np.int32)
+    number = np.where(fault, np.cumsum(fault & ~same, dtype=np.int32) - np.int32(1), np.int32(-1))
     lengths = np.bincount(number[fault], minlength=len(starts))
     events = tuple(
         Event(int(start), int(start + length), str(fault_type[start]) or "fault", str(service[start]))
@@ -160,9 +161,9 @@ def _in_order(raw: RawColumns, said: list[str]) -> tuple[RawColumns, NDArray[np.
     backwards = int((~later & (code[1:] == code[:-1])).sum())
     if backwards:
         said.append(f"Rows were not in order of time ({_count(backwards, 'step')} backwards); they were sorted.")
-    order = np.lexsort((stamps, code))
-    if np.array_equal(order, np.arange(len(order))):
+    if not backwards and (code[1:] >= code[:-1]).all():
         return raw, code, ordered_names
+    order = np.lexsort((stamps, code))
     return raw.take(order), code[order], ordered_names
 
 
@@ -215,19 +216,21 @@ def _split_at_gaps(
         raise DataError(f"{raw.where}: no segment has two rows, so there is no sampling step")
     overall = float(np.median(step[inside]))
     of_segment = np.full(len(names), overall)
-    for segment in range(len(names)):
-        own = step[inside & (code[1:] == segment)]
+    gap, odd = np.zeros(len(step), dtype=bool), np.zeros(len(step), dtype=bool)
+    bounds = np.searchsorted(code, np.arange(len(names) + 1))
+    for segment, (start, stop) in enumerate(pairwise(bounds)):
+        own = step[start : stop - 1]
         if len(own):
-            of_segment[segment] = np.median(own)
-    expected = of_segment[code[1:]]
-    gap = inside & (step > GAP_STEPS * expected)
+            expected = of_segment[segment] = np.median(own)
+            gap[start : stop - 1] = own > GAP_STEPS * expected
+            odd[start : stop - 1] = np.abs(own - expected) > IRREGULAR * expected
+    odd &= ~gap
     if gap.any():
         worst = int(np.argmax(np.where(gap, step, -1)))
         said.append(
             f"{_count(int(gap.sum()), 'gap')} longer than {GAP_STEPS} steps: a new segment starts after each "
             f"(longest {step[worst]:g} s after {_text(raw.timestamps[worst])})."
         )
-    odd = inside & ~gap & (np.abs(step - expected) > IRREGULAR * expected)
     if odd.any():
         said.append(
             f"Irregular sampling: {int(odd.sum())} of {int(inside.sum())} steps more than half off {overall:g} s."
@@ -236,7 +239,7 @@ def _split_at_gaps(
         said.append(f"Segments are sampled at different steps, from {of_segment.min():g} s to {of_segment.max():g} s.")
     starts_new = np.ones(len(code), dtype=bool)
     starts_new[1:] = gap | ~inside
-    new_code = (np.cumsum(starts_new) - 1).astype(np.int32)
+    new_code = np.cumsum(starts_new, dtype=np.int32) - np.int32(1)
     pieces: dict[int, int] = {}
     new_names = []
     for old in code[starts_new]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -37,6 +37,7 @@ FOLDER_VARIABLE: Final = "FEWSHOT_SCRATCH"
 _SUFFIX: Final = ".table"
 
 Table = NDArray[np.float32]
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,12 +63,17 @@ def empty(rows: int, columns: int) -> Table:
     """
     if rows * columns * 4 <= LARGE:
         return np.empty((rows, columns), dtype=np.float32)
-    with _one_message(rows, columns):
+    with one_message(_needs(rows, columns)):
         handle = _new_file()
         _allocate(handle, rows * columns * 4)
         table = _mapped(Path(str(handle.name)), (rows, columns), "r+")
     weakref.finalize(table._mmap, _remove, handle)  # type: ignore[attr-defined]  # noqa: SLF001
     return table
+
+
+def column(rows: int, kind: type[Number]) -> NDArray[Number]:
+    """Return a column [T] of numbers of eight bytes to be written: in memory, or in a file like `empty`."""
+    return empty(rows, 2).view(kind)[:, 0]
 
 
 def shared(name: str, shape: tuple[int, int], write: Callable[[Table], None]) -> Table:
@@ -94,7 +100,7 @@ def shared(name: str, shape: tuple[int, int], write: Callable[[Table], None]) ->
         write(table)
         table.flags.writeable = False
         return table
-    with _one_message(*shape):
+    with one_message(_needs(*shape)):
         return _shared_file(name, shape, write)
 
 
@@ -158,6 +164,17 @@ def released(table: NDArray[np.generic]) -> None:
         pages.madvise(mmap.MADV_DONTNEED)
 
 
+@contextlib.contextmanager
+def one_message(needed: str) -> Iterator[None]:
+    """Turn what goes wrong with files for large data into a `DataError` that says what `needed` room, and where."""
+    try:
+        yield
+    except OSError as err:
+        raise DataError(
+            f"{_place()}: {needed} there: {err.strerror}; make room, or name another folder in {FOLDER_VARIABLE}"
+        ) from err
+
+
 def remove_abandoned() -> None:
     """Remove the files of processes that were killed: nobody holds their lock any more."""
     for path in _place().glob(f"*{_SUFFIX}"):
@@ -167,7 +184,7 @@ def remove_abandoned() -> None:
 
 
 def _shared_file(name: str, shape: tuple[int, int], write: Callable[[Table], None]) -> Table:
-    path = _folder() / f"{name}{_SUFFIX}"
+    path = folder() / f"{name}{_SUFFIX}"
     with (path.parent / ".writing").open("w") as writer:
         fcntl.flock(writer, fcntl.LOCK_EX)  # one writes, the others wait for it
         handle = _in_use(path)
@@ -190,7 +207,7 @@ def _mapped(path: Path, shape: tuple[int, int], mode: str) -> Table:
 
 def _new_file() -> FileIO:
     """Make a locked file; its lock says that somebody uses it, so it has one before it has its name."""
-    number, raw = tempfile.mkstemp(suffix=".new", dir=_folder())
+    number, raw = tempfile.mkstemp(suffix=".new", dir=folder())
     fcntl.flock(number, fcntl.LOCK_SH)
     path = Path(raw).with_suffix(_SUFFIX)
     Path(raw).rename(path)
@@ -218,15 +235,8 @@ def _allocate(handle: FileIO, size: int) -> None:
         raise
 
 
-@contextlib.contextmanager
-def _one_message(rows: int, columns: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as err:
-        raise DataError(
-            f"{_place()}: a table of {rows:,} x {columns:,} needs a file of {rows * columns * 4 / 1e6:,.1f} MB there: "
-            f"{err.strerror}; make room, or name another folder in {FOLDER_VARIABLE}"
-        ) from err
+def _needs(rows: int, columns: int) -> str:
+    return f"a table of {rows:,} x {columns:,} needs a file of {rows * columns * 4 / 1e6:,.1f} MB"
 
 
 def _in_use(path: Path) -> FileIO:
@@ -244,12 +254,12 @@ def _place() -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE) or user_cache("tables"))
 
 
-def _folder() -> Path:
+def folder() -> Path:
     """Return the folder of mapped tables, made if need be, without those of processes that are gone."""
-    folder = _place()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = _place()
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     remove_abandoned()
-    return folder
+    return place
 
 
 def _remove(handle: FileIO) -> None:

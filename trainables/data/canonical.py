@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.data.assemble import RawColumns, assemble
+from trainables.data.big_tables import released
 from trainables.data.readers.columns import (
     FAULT_SERVICE,
     FAULT_TYPE,
@@ -51,7 +52,8 @@ class Written:
         series = assemble(part, part.where)
         self.rows += len(part)
         self.columns = tuple(dict.fromkeys((*self.columns, *part.columns)))
-        self.labels.update(part.labels.tolist())
+        for label, count in zip(*np.unique(part.labels, return_counts=True), strict=True):
+            self.labels[int(label)] += int(count)
         self.events.update(event.fault_type for event in series.events)
         self.segments += len(series.segments)
         self.simulated |= part.simulated
@@ -61,8 +63,8 @@ def write_canonical(reader: Reader, data: DataSettings, to: Path) -> Written:
     """Read all recordings of `data` and write them to `to` as `table` reads them; return what that is.
 
     The same reader and settings, and `table` on the file, give the same `LabelledSeries`. A reader that streams
-    is read twice, first to check and to learn all columns; only one recording is in memory at a time. The file
-    appears under its name when it is complete.
+    by recording is read twice, first to check and to learn all columns; only one recording is in memory at a time. The
+    file appears under its name when it is complete.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def write_canonical(reader: Reader, data: DataSettings, to: Path) -> Written:
     written = Written()
     notes: list[str] = []
     reader.check_incidents(data)
-    whole = [] if reader.streams else [reader.rows(data, notes.append)]
+    whole = [] if reader.streams == "by recording" else [reader.rows(data, notes.append)]
     for part in whole or reader.recordings(data, notes.append):
         written.count(part)
     written.notes = tuple(notes)
@@ -105,12 +107,12 @@ def _tables(part: RawColumns, schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the rows of a recording, a row group each; a column that it lacks is missing."""
     place = {name: number for number, name in enumerate(part.columns)}
     qualities = np.asarray([quality.name.lower() for quality in Quality], dtype=object)
-    types = np.where(part.labels == 0, NORMAL, part.fault_type)
     for start in range(0, len(part), ROW_GROUP):
         rows = slice(start, start + ROW_GROUP)
         count = len(part.timestamps[rows])
         absent = pa.array(np.full(count, np.nan, dtype=np.float32))
-        text = (types, part.service, part.segment, qualities[part.quality])
+        types = np.where(part.labels[rows] == 0, np.asarray(NORMAL, dtype=object), part.fault_type[rows])
+        text = (types, part.service[rows], part.segment[rows], qualities[part.quality[rows]])
         yield pa.Table.from_arrays(
             [
                 pa.array(part.timestamps[rows]).cast(schema.field(TIMESTAMP).type),
@@ -119,7 +121,8 @@ def _tables(part: RawColumns, schema: pa.Schema) -> Iterator[pa.Table]:
                     for name in schema.names[1 : -1 - len(text)]
                 ),
                 pa.array(part.labels[rows], mask=part.labels[rows] == UNLABELLED),
-                *(pa.array(column[rows], type=pa.string()) for column in text),
+                *(pa.array(column, type=pa.string()) for column in text),
             ],
             schema=schema,
         )
+        released(part.values)

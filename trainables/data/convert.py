@@ -17,8 +17,8 @@ def sources_text() -> str:
     """Return one line and an example for each source, for `--help`."""
     lines = []
     for name, reader in READERS.items():
-        facts = [fact for fact, holds in (("streams", reader.streams), ("labelled", reader.labelled)) if holds]
-        lines += [f"  {name}: {reader.about}" + (f" [{', '.join(facts)}]" if facts else "")]
+        facts = [f"streams {reader.streams}", *(["labelled"] if reader.labelled else [])]
+        lines += [f"  {name}: {reader.about} [{', '.join(facts)}]"]
         lines += [f"      convert {reader.example} --to table.parquet"]
     return "\n".join(lines)
 
@@ -26,7 +26,8 @@ def sources_text() -> str:
 HELP = f"""Write telemetry of SOURCE, at PATH, as the canonical Parquet table.
 
 \b
-Sources (streams: one recording in memory at a time; labelled: brings its own labels):
+Sources (streams by recording: one in memory at a time; streams by row: large values lie in a file, times and labels in
+memory; labelled: brings its own labels):
 {sources_text()}
 
 The others come unlabelled, --incidents FILE labels them: CSV with start, end or duration, service, type. What reading

@@ -47,7 +47,7 @@ READER = Reader(
     about="Application Server Dataset (InterFusion): arrays omi-*_train.pkl, _test.pkl, _test_label.pkl",
     example="asd InterFusion/data/processed",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

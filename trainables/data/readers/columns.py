@@ -45,14 +45,12 @@ class FileColumns:
         Names of the numeric columns.
     values : float32 [T, C]
         NaN where missing; infinities as in the file.
-    stamps
-        The timestamp column: text, integers, floats or datetimes [T].
+    timestamps : datetime64[ns] [T]
+        UTC.
     text
         The other columns with a meaning, as stripped text [T]; blank where empty.
     line
         From a row number to the words for its place in the file.
-    in_utc
-        The stamps carry their zone and are converted: no declared zone applies to them.
     simulated, notes
         What the file says of where it comes from.
     ignored
@@ -62,13 +60,17 @@ class FileColumns:
     where: str
     features: tuple[str, ...]
     values: NDArray[np.float32]
-    stamps: NDArray[np.generic]
+    timestamps: NDArray[np.datetime64]
     text: dict[str, NDArray[np.object_]]
     line: Callable[[int], str]
-    in_utc: bool = False
     simulated: bool = False
     notes: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+
+
+def repeated(text: str, rows: int) -> NDArray[np.object_]:
+    """Return one text for all rows [T], read-only, in the memory of one (`numpy.full` makes a text for each row)."""
+    return np.broadcast_to(np.asarray(text, dtype=object), rows)
 
 
 def chosen(names: Sequence[str], only: Collection[str] | None) -> tuple[list[str], tuple[str, ...]]:

@@ -7,7 +7,7 @@ import re
 import string
 import warnings
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from trainables.data.readers.columns import (
     not_numeric,
     to_numbers,
 )
+from trainables.data.readers.timestamps import Clock
 from trainables.errors import DataError
 
 MISSING_TOKENS = ["", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "na", "null", "NULL", "None", "none", "<NA>", "-nan"]
@@ -34,13 +35,14 @@ _SAMPLE_LINES = 50
 _BYTES = "latin-1"
 
 
-def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
+def read_csv(path: Path, timezone: str | None, only: Collection[str] | None = None) -> FileColumns:
     """Read a table, detecting its separator and decimal sign from the first lines; `only` these features, or all.
 
     Raises
     ------
     DataError
-        Empty, header only, not text, one column, repeated names, rows of unequal length, text in a feature.
+        Empty, header only, not text, one column, repeated names, rows of unequal length, text in a feature,
+        times that `to_utc` refuses.
     """
     where = str(path)
     try:
@@ -49,7 +51,7 @@ def read_csv(path: Path, only: Collection[str] | None = None) -> FileColumns:
         names = [name.strip() for name in next(csv.reader(sample[:1], delimiter=separator))]
         check_header(where, names)
         lines = check_widths(path, separator, len(names))
-        return _read(path, names, separator, decimal, only, lines)
+        return _read(path, timezone, _chunks(path, names, separator, decimal), chosen(names, only), lines)
     except UnicodeDecodeError as err:
         place = _undecodable(path)
         raise DataError(
@@ -107,39 +109,58 @@ def dialect(sample: list[str]) -> tuple[str, str]:
     return separator, "," if comma else "."
 
 
+class _Lines:
+    """The line of each row: rows follow each other from line 2 on, but for blank lines."""
+
+    def __init__(self) -> None:
+        self._blank = np.empty(0, dtype=np.int64)
+
+    def skip(self, blank: NDArray[np.int64]) -> None:
+        """Take the numbers of blank lines, after those taken before."""
+        self._blank = np.append(self._blank, blank)
+
+    def of(self, row: int) -> str:
+        """Return the words for the line of a row."""
+        line = row + 2
+        before = np.searchsorted(self._blank - np.arange(len(self._blank)), line, side="right")
+        return f"line {line + before}"
+
+
 def _read(
-    path: Path, names: list[str], separator: str, decimal: str, only: Collection[str] | None, most: int
+    path: Path,
+    timezone: str | None,
+    chunks: Iterable[pd.DataFrame],
+    asked: tuple[list[str], tuple[str, ...]],
+    most: int,
 ) -> FileColumns:
-    """Read all rows of a file that has at most so many lines."""
+    """Put the rows of a file, which has at most so many lines, together: values where large tables lie."""
     where = str(path)
-    features, ignored = chosen(names, only)
-    meanings = [name for name in names if name in MEANINGS]
+    features, ignored = asked
     table, rows = empty(most, len(features)), 0
-    texts: dict[str, list[NDArray[np.object_]]] = {name: [] for name in meanings}
-    lines: list[NDArray[np.int64]] = []
-    for chunk in _chunks(path, names, separator, decimal):
+    clock, lines = Clock(timezone, where), _Lines()
+    texts: dict[str, list[NDArray[np.object_]]] = {}
+    for chunk in chunks:
         first = int(chunk.index[0]) + 2  # the header is line 1
         values = _numbers(where, chunk, features, first)
-        text = {name: _stripped(chunk[name]) for name in meanings}
-        blank = np.isnan(values).all(axis=1) & np.logical_and.reduce([text[name] == "" for name in meanings])
+        text = {name: _stripped(chunk[name]) for name in chunk.columns if name in MEANINGS}
+        blank = np.isnan(values).all(axis=1) & np.logical_and.reduce([column == "" for column in text.values()])
         keep = np.flatnonzero(~blank)
         table[rows : rows + len(keep)] = values[keep]
-        rows += len(keep)
         released(table)
-        lines.append(first + keep)
-        for name in meanings:
-            texts[name].append(text[name][keep])
-    line = np.concatenate(lines) if lines else np.empty(0, dtype=np.int64)
-    if not len(line):
+        lines.skip(first + np.flatnonzero(blank))
+        clock.take(text.pop(TIMESTAMP)[keep], lines.of)
+        for name, column in text.items():
+            texts.setdefault(name, []).append(column[keep])
+        rows += len(keep)
+    if not rows:
         raise DataError(f"{where}: the file has a header and no rows")
-    columns = {name: np.concatenate(parts) for name, parts in texts.items()}
     return FileColumns(
         where=where,
         features=tuple(features),
         values=table[:rows],
-        stamps=columns.pop(TIMESTAMP),
-        text=columns,
-        line=lambda row: f"line {line[row]}",
+        timestamps=clock.taken(lines.of),
+        text={name: np.concatenate(texts.pop(name)) for name in list(texts)},
+        line=lines.of,
         ignored=ignored,
     )
 

@@ -64,7 +64,7 @@ READER = Reader(
     about="Eadro's parsed data (TrainTicket, social network): records<i>.json beside metrics<i>/<service>.csv",
     example="eadro parsed_data/TT",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trainables.data.readers.columns import repeated
 from trainables.data.series import NORMAL, UNLABELLED, Quality
 from trainables.errors import DataError
 
@@ -63,7 +64,7 @@ def read_labels(
     fault_type = np.asarray(
         [value if kind == "name" else "" for value, kind in zip(values, kinds, strict=True)], dtype=object
     )
-    return label[codes], fault_type[codes]
+    return label[codes], fault_type[codes] if names else repeated("", len(codes))
 
 
 def read_types(

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from trainables.data.readers.csv_text import MISSING_TOKENS, check_widths, diale
 from trainables.data.readers.files import UNREADABLE, files_of, path_of
 from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.samples import Samples
-from trainables.data.readers.timestamps import Line, to_utc
+from trainables.data.readers.timestamps import Clock, Line
 from trainables.errors import DataError
 from trainables.settings import DataSettings
+
+PIECE_ROWS = 50_000
+"""Samples of a file that are in memory together."""
 
 _SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _ALIASES = {
@@ -48,12 +52,20 @@ READER = Reader(
 
 
 def _add(samples: Samples, path: Path, timezone: str | None) -> None:
-    frame = _read(path)
+    clock, empty = Clock(timezone, str(path), "time"), True
+    for frame in _pieces(path, None if not clock.in_pieces else PIECE_ROWS):
+        if len(frame):
+            _add_piece(samples, path, frame, clock)
+            empty = False
+    if empty:
+        raise DataError(f"{path}: the file has a header and no samples")
 
+
+def _add_piece(samples: Samples, path: Path, frame: pd.DataFrame, clock: Clock) -> None:
     def line(row: int) -> str:
         return f"line {frame.index[row] + 2}"
 
-    times = to_utc(frame["time"].to_numpy(dtype=object), timezone, str(path), line, "time").astype(np.int64)
+    times = clock.utc(frame["time"].to_numpy(dtype=object), line).astype(np.int64)
     values = _numbers(frame["value"], path, line)
     keys = [name for name in frame.columns if name not in ("time", "value")]
     for key, rows in frame.groupby(keys, sort=False, dropna=False).indices.items():
@@ -67,41 +79,60 @@ def _add(samples: Samples, path: Path, timezone: str | None) -> None:
         samples.add(name, labels, times[rows], values[rows])
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Return the file as stripped text with columns time, name, value, and others."""
+def _pieces(path: Path, rows: int | None) -> Iterator[pd.DataFrame]:
+    """Yield the file, so many rows at a time, as stripped text with columns time, name, value, and others."""
     try:
         sample = first_lines(path)
         separator, decimal = dialect(sample)
-        width = len(next(csv.reader(sample[:1], delimiter=separator)))
-        check_widths(path, separator, width, most=width)
-        frame = pd.read_csv(
+        header = next(csv.reader(sample[:1], delimiter=separator))
+        check_widths(path, separator, len(header), most=len(header))
+        names = _names(path, header)
+        with pd.read_csv(
             path,
             dtype="object",
+            header=0,
+            names=names,
             index_col=False,
             keep_default_na=False,
             sep=separator,
             encoding="utf-8-sig",
             skip_blank_lines=False,
-        )
-    except (*UNREADABLE, pd.errors.ParserError, pd.errors.EmptyDataError) as err:
+            chunksize=rows or sys.maxsize,
+        ) as pieces:
+            for piece in pieces:
+                yield _stripped(piece, decimal)
+    except (*UNREADABLE, csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError) as err:
         said = re.sub(r"\s+", " ", str(err)).removeprefix("Error tokenizing data. C error: ")
         raise DataError(f"{path}: cannot be read as CSV: {said.strip()}") from err
-    names = [str(name).strip() for name in frame.columns]
-    frame.columns = pd.Index([_ALIASES.get(name.lower(), name.lower()) for name in names])
-    lacking = [name for name in ("time", "name", "value") if name not in frame.columns]
+
+
+def _names(path: Path, header: list[str]) -> list[str]:
+    """Return the names of the columns in lower case, time, name and value by these names.
+
+    Raises
+    ------
+    DataError
+        One of them is not there, or two columns have one name.
+    """
+    given = [name.strip() for name in header]
+    names = [_ALIASES.get(name.lower(), name.lower()) or f"unnamed: {n}" for n, name in enumerate(given)]
+    lacking = [name for name in ("time", "name", "value") if name not in names]
     if lacking:
-        raise DataError(f"{path}: columns time, name and value are needed; no {lacking[0]}, found: {', '.join(names)}")
-    twice = sorted({str(name) for name in frame.columns if list(frame.columns).count(name) > 1})
+        raise DataError(f"{path}: columns time, name and value are needed; no {lacking[0]}, found: {', '.join(given)}")
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{path}: more than one column means {', '.join(twice)}: {', '.join(names)}")
-    for name in frame.columns:
-        frame[name] = [str(value).strip() if isinstance(value, str) else "" for value in frame[name]]
-    frame = frame.loc[(frame != "").any(axis=1)]
-    if frame.empty:
-        raise DataError(f"{path}: the file has a header and no samples")
+        raise DataError(f"{path}: more than one column means {', '.join(twice)}: {', '.join(given)}")
+    return names
+
+
+def _stripped(piece: pd.DataFrame, decimal: str) -> pd.DataFrame:
+    """Return a piece as stripped text without blank lines, numbers with a decimal point."""
+    for name in piece.columns:
+        piece[name] = [value.strip() if isinstance(value, str) else "" for value in piece[name]]
+    piece = piece.loc[(piece != "").any(axis=1)]
     if decimal == ",":
-        frame = frame.assign(value=frame["value"].str.replace(",", ".", regex=False))
-    return frame
+        piece = piece.assign(value=piece["value"].str.replace(",", ".", regex=False))
+    return piece
 
 
 def _numbers(column: "pd.Series[str]", path: Path, line: Line) -> NDArray[np.float64]:

@@ -60,7 +60,7 @@ READER = Reader(
     about="Nezha or TraStrainer metrics: folders of days with metric/<pod>_metric.csv and a fault list",
     example="nezha rca_data/2023-01-30",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

@@ -70,7 +70,7 @@ READER = Reader(
     about="Nezha or TraStrainer spans as request rates and latencies every 4 s: trace/HH_MM_trace.csv and a fault list",
     example="nezha_traces train_ticket/2023-01-30",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

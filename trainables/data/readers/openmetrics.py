@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from trainables.data.assemble import RawColumns
 from trainables.data.readers.files import UNREADABLE, files_of, opened_text, path_of
 from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.samples import Kind, Samples
-from trainables.data.readers.timestamps import to_utc
+from trainables.data.readers.timestamps import Clock
 from trainables.errors import DataError
 from trainables.settings import DataSettings
+
+PIECE_SAMPLES = 50_000
+"""Samples of a file that are in memory together."""
 
 _SUFFIXES = (".txt", ".prom", ".om", ".openmetrics", ".metrics", ".txt.gz", ".prom.gz", ".om.gz")
 _SAMPLE = re.compile(
@@ -30,7 +34,9 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
     for path in files_of(root, _SUFFIXES, "OpenMetrics text"):
         try:
             with opened_text(path) as lines:
-                _add(samples, path, lines)
+                types = _types(lines)
+            with opened_text(path) as lines:
+                _add(samples, path, lines, types)
         except UNREADABLE as err:
             raise DataError(f"{path}: cannot be read as text: {err}") from err
     yield samples.wide(say)
@@ -44,25 +50,55 @@ READER = Reader(
 )
 
 
-def _add(samples: Samples, path: Path, lines: Iterable[str]) -> None:
-    found: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
-    types: dict[str, str] = {}
+def _types(lines: Iterable[str]) -> dict[str, str]:
+    """Return the type of each metric family; a later declaration counts for earlier samples, too."""
+    declared = (line.split() for line in lines if line.startswith("#"))
+    return {words[2]: words[3] for words in declared if len(words) == 4 and words[1] == "TYPE"}
+
+
+def _add(samples: Samples, path: Path, lines: Iterable[str], types: dict[str, str]) -> None:
+    clocks: dict[tuple[str, str], Clock] = {}
+    found: dict[tuple[str, str], _Piece] = {}
+    held = 0
     for number, line in enumerate(lines, start=1):
-        if line.startswith("#"):
-            words = line.split()
-            if len(words) == 4 and words[1] == "TYPE":
-                types[words[2]] = words[3]
-        elif line.strip():
-            name, labels, time, value = _parsed(line, f"{path}: line {number}")
-            times, values = found.setdefault((name, labels), ([], []))
-            times.append(time)
-            values.append(value)
+        if line.startswith("#") or not line.strip():
+            continue
+        name, labels, time, value = _parsed(line, f"{path}: line {number}")
+        piece = found.setdefault((name, labels), _Piece())
+        piece.lines.append(number)
+        piece.times.append(time)
+        piece.values.append(value)
+        held += 1
+        if held == PIECE_SAMPLES:
+            _add_pieces(samples, path, found, types, clocks)
+            found, held = {}, 0
+    _add_pieces(samples, path, found, types, clocks)
+
+
+def _add_pieces(
+    samples: Samples,
+    path: Path,
+    found: dict[tuple[str, str], "_Piece"],
+    types: dict[str, str],
+    clocks: dict[tuple[str, str], Clock],
+) -> None:
+    """Hand on the samples that were read since the last time."""
     _declare(samples, types, {name for name, _ in found})
-    for (name, labels), (times, values) in found.items():
+    for (name, labels), piece in found.items():
         if name.endswith("_created") and _base(name, types) in types:
             continue  # the time at which a counter began, not a measurement
-        stamps = to_utc(np.asarray(times), None, str(path), lambda row: f"sample {row + 1} of {name}")  # noqa: B023
-        samples.add(name, _labels(labels, path), stamps.astype(np.int64), np.asarray(values))
+        clock = clocks.setdefault((name, labels), Clock(None, str(path)))
+        stamps = clock.utc(np.asarray(piece.times), lambda row: f"line {piece.lines[row]}")  # noqa: B023
+        samples.add(name, _labels(labels, path), stamps.astype(np.int64), np.asarray(piece.values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some samples of one series, and the lines in which they stand."""
+
+    lines: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
 
 
 def _parsed(line: str, place: str) -> tuple[str, str, float, float]:

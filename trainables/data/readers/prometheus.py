@@ -23,6 +23,7 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
 
     An answer without a metric name (that of `rate(...)` or `sum(...)`) is named after its file, or after the
     folder directly below `data.path` that holds it: answers for successive stretches of time go into one folder.
+    One answer at a time is in memory; Prometheus gives at most 11,000 points a series in each.
     """
     root = path_of(data)
     samples = Samples(str(root))

@@ -96,7 +96,7 @@ READER = Reader(
     about="RCAEval RE1 to RE3: a folder of cases, nested CSV, flat JSON or flat Parquet",
     example="rcaeval RE1-TT",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

@@ -3,12 +3,14 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.assemble import RawColumns, assemble
 from trainables.data.big_tables import empty, released
+from trainables.data.readers.columns import repeated
 from trainables.data.readers.incidents import lay_over, read_incidents
 from trainables.data.series import UNLABELLED, LabelledSeries, Quality
 from trainables.errors import DataError
@@ -34,14 +36,16 @@ class Reader:
     labelled
         The layout carries its labels; if not, rows come unlabelled and `data.incidents` may label them.
     streams
-        Only one recording is in memory at a time, so that `convert` can handle sources larger than memory.
+        How `convert` handles sources larger than memory. By recording: one at a time is in memory. By row: the only
+        recording is read piece by piece into a table that is mapped from a file when it is large; beside its values,
+        a few bytes a row are in memory.
     """
 
     about: str
     example: str
     recordings: Callable[[DataSettings, Say], Iterator[RawColumns]]
     labelled: bool = True
-    streams: bool = False
+    streams: Literal["by recording", "by row"] = "by row"
 
     def read(self, data: DataSettings) -> LabelledSeries:
         """Return all recordings as one series.
@@ -149,7 +153,7 @@ def recording(
         np.where(labels == 1, np.asarray(text, dtype=object), "").astype(object) for text in (fault_type, service)
     )
     with np.errstate(over="ignore"):  # beyond float32: infinite, which is counted as missing later
-        values = np.asarray(values, dtype=np.float32)
+        values = np.asanyarray(values, dtype=np.float32)  # a mapped table stays one
     return RawColumns(
         where=where,
         timestamps=np.asarray(timestamps, dtype="datetime64[ns]"),
@@ -158,7 +162,7 @@ def recording(
         labels=labels,
         fault_type=types,
         service=services,
-        segment=np.full(rows, segment, dtype=object),
+        segment=repeated(segment, rows),
         quality=np.full(rows, int(quality), dtype=np.int8) if isinstance(quality, Quality) else quality,
         line=line or (lambda row: f"{where} row {row + 1}"),
     )

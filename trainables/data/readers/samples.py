@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.assemble import GAP_STEPS, RawColumns
+from trainables.data.big_tables import blocks, empty
 from trainables.data.readers.columns import MEANINGS
 from trainables.data.readers.counters import is_counter_by_name, rate
 from trainables.data.readers.reader import Say, recording
+from trainables.data.readers.sample_store import SampleStore
 from trainables.errors import DataError
 
 Kind = Literal["counter", "gauge"]
@@ -24,12 +26,6 @@ MS: Final = 1_000_000
 
 _CHURN = 0.5
 """Series that exist in less than this share of the rows are reported: pods that come and go make columns."""
-
-
-@dataclass(slots=True)
-class _Chunks:
-    times: list[NDArray[np.int64]] = field(default_factory=list)
-    values: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +54,14 @@ class Samples:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._chunks: dict[tuple[str, tuple[tuple[str, str], ...]], _Chunks] = {}
+        self._number: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._store = SampleStore()
         self._kinds: dict[str, Kind] = {}
 
     def add(self, name: str, labels: Mapping[str, str], times: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Take samples of one series; times in nanoseconds since 1970 (UTC), in any order."""
         present = tuple(sorted((key, value) for key, value in labels.items() if value))
-        chunks = self._chunks.setdefault((name, present), _Chunks())
-        chunks.times.append(times)
-        chunks.values.append(values)
+        self._store.add(self._number.setdefault((name, present), len(self._number)), times, values)
 
     def declare(self, name: str, kind: Kind) -> None:
         """Say what a metric is; for metrics of which nothing is said, the name decides."""
@@ -84,10 +79,9 @@ class Samples:
         DataError
             No samples, or no series with two.
         """
-        series = self._in_order(say)
-        if not series:
+        rated = self._rates(self._in_order(say), say)
+        if not rated:
             raise DataError(f"{self.where}: there are no samples; did the query name a series, and a time with data?")
-        rated = self._rates(series, say)
         steps = np.asarray([one.step for one in rated])
         if np.isnan(steps).all():
             raise DataError(
@@ -96,39 +90,46 @@ class Samples:
         step = max(round(float(np.nanpercentile(steps, 50, method="lower")) / MS), 1) * MS
         grid = _grid(rated, step)
         exact = bool(np.nanmax(steps) <= step) and all(np.isin(one.times, grid).all() for one in rated)
-        values = np.full((len(grid), len(rated)), np.nan, dtype=np.float32)
-        for number, one in enumerate(rated):
-            _place(values[:, number], one, grid, 0 if exact else LOOK_BACK * np.fmax(step, steps[number]))
+        ages = np.zeros(len(rated)) if exact else LOOK_BACK * np.fmax(step, steps)
+        values = empty(len(grid), len(rated))
+        filled, lengths = np.zeros(len(grid), dtype=bool), np.zeros(len(rated), dtype=np.int64)
+        for rows in blocks(values):
+            there = _fill(values[rows], rated, grid[rows], ages)
+            filled[rows] = there.any(axis=1)
+            lengths += there.sum(axis=0)
         if not exact:
             say(
                 f"Samples are not all on one grid: resampled to the median step, {step / 1e9:g} s; a row takes the "
                 f"latest sample of each series that is at most {LOOK_BACK:g} steps old."
             )
-        _say_churn(values, say)
-        filled = np.flatnonzero(~np.isnan(values).all(axis=1))
-        if not len(filled):
+        _say_churn(lengths / len(grid), say)
+        kept = np.flatnonzero(filled)
+        if not len(kept):
             raise DataError(f"{self.where}: no sample has a value")
-        rows = slice(int(filled[0]), int(filled[-1]) + 1)  # counters have no rate at their first sample
+        rows = slice(int(kept[0]), int(kept[-1]) + 1)  # counters have no rate at their first sample
         stamps = grid[rows].astype("datetime64[ns]")
         return recording(self.where, stamps, values[rows], [one.column for one in rated], segment="all")
 
     def _in_order(self, say: Say) -> list[_Series]:
         """Return the series sorted by time, one sample a time; of several, the one that was read last."""
         series, conflicts = [], 0
-        for (name, labels), chunks in self._chunks.items():
-            times, values = np.concatenate(chunks.times), np.concatenate(chunks.values)
-            order = np.argsort(times, kind="stable")
-            times, values = times[order], values[order]
-            again = times[1:] == times[:-1]
-            conflicts += int((again & (values[1:] != values[:-1]) & ~np.isnan(values[1:] + values[:-1])).sum())
-            last = np.append(~again, True) if len(times) else np.zeros(0, dtype=bool)
-            series.append(_Series(name, _column(name, labels), times[last], values[last]))
+        for (name, labels), (times, values) in zip(self._number, self._store.by_series(), strict=True):
+            count = len(times)
+            if not (times[1:] > times[:-1]).all():
+                order = np.argsort(times, kind="stable")
+                ordered, theirs = times[order], values[order]
+                again = ordered[1:] == ordered[:-1]
+                conflicts += int((again & (theirs[1:] != theirs[:-1]) & ~np.isnan(theirs[1:] + theirs[:-1])).sum())
+                last = np.flatnonzero(np.append(~again, True))
+                count = len(last)
+                times[:count], values[:count] = ordered[last], theirs[last]
+            series.append(_Series(name, _column(name, labels), times[:count], values[:count]))
         if conflicts:
             say(f"{conflicts} samples differ from another one of the same series and time: the one read last counts.")
         return [one for one in series if len(one.times)]
 
     def _rates(self, series: list[_Series], say: Say) -> list[_Series]:
-        """Return the series with counters as rates per second."""
+        """Return the series with counters as rates per second, written over their values."""
         names = {one.name for one in series}
         by_name: dict[str, list[NDArray[np.float64]]] = {}
         for one in series:
@@ -149,7 +150,8 @@ class Samples:
                 continue
             rates, found = rate(one.times / 1e9, one.values, longest_s=GAP_STEPS * one.step / 1e9)
             resets += found
-            out.append(_Series(one.name, f"rate({one.column})", one.times, rates))
+            one.values[:] = rates
+            out.append(replace(one, column=f"rate({one.column})"))
         if counters:
             count = sum(one.name in counters for one in series)
             say(f"{count} counters of {len(series)} series turned into rates per second ({resets} resets).")
@@ -170,30 +172,40 @@ def _quoted(value: str) -> str:
 
 def _grid(series: list[_Series], step: int) -> NDArray[np.int64]:
     """Return the times of the rows: a grid from the first sample, without the pauses of over `GAP_STEPS` steps."""
-    times = np.unique(np.concatenate([one.times for one in series]))
-    breaks = np.flatnonzero(np.diff(times) > GAP_STEPS * step)
-    firsts, lasts = times[np.append(0, breaks + 1)], times[np.append(breaks, len(times) - 1)]
+    stretches = []
+    for one in series:
+        breaks = np.flatnonzero(np.diff(one.times) > GAP_STEPS * step)
+        stretches.append(np.stack([one.times[np.append(0, breaks + 1)], one.times[np.append(breaks, -1)]]))
+    starts, ends = np.concatenate(stretches, axis=1)
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    breaks = np.flatnonzero(starts[1:] - ends[:-1] > GAP_STEPS * step)
+    firsts, lasts = starts[np.append(0, breaks + 1)], ends[np.append(breaks, -1)]
     rows = [
-        np.arange(-((times[0] - first) // step), (last - times[0]) // step + 1)
+        np.arange(-((firsts[0] - first) // step), (last - firsts[0]) // step + 1)
         for first, last in zip(firsts, lasts, strict=True)
     ]
-    return np.asarray(times[0] + np.concatenate(rows) * step, dtype=np.int64)
+    return np.asarray(firsts[0] + np.concatenate(rows) * step, dtype=np.int64)
 
 
-def _place(column: NDArray[np.float32], series: _Series, grid: NDArray[np.int64], look_back: float) -> None:
-    """Write into each row the latest sample that is at most `look_back` nanoseconds old."""
-    latest = np.searchsorted(series.times, grid, side="right") - 1
-    known = latest >= 0
-    known[known] = grid[known] - series.times[latest[known]] <= look_back
-    with np.errstate(over="ignore"):
-        column[known] = series.values[latest[known]]
+def _fill(
+    values: NDArray[np.float32], series: list[_Series], grid: NDArray[np.int64], ages: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Write into each row the latest sample of each series that is at most so many nanoseconds old; return where."""
+    values[:] = np.nan
+    for number, one in enumerate(series):
+        latest = np.searchsorted(one.times, grid, side="right") - 1
+        known = latest >= 0
+        known[known] = grid[known] - one.times[latest[known]] <= ages[number]
+        with np.errstate(over="ignore"):
+            values[known, number] = one.values[latest[known]]
+    return ~np.isnan(values)
 
 
-def _say_churn(values: NDArray[np.float32], say: Say) -> None:
-    share = (~np.isnan(values)).mean(axis=0)
+def _say_churn(share: NDArray[np.float64], say: Say) -> None:
     brief = int((share < _CHURN).sum())
     if brief:
         say(
-            f"{brief} of {values.shape[1]} series have values in less than half of the rows; if pods come and go, "
+            f"{brief} of {len(share)} series have values in less than half of the rows; if pods come and go, "
             "aggregate by service in the query (sum by (service) (...))."
         )

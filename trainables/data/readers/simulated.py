@@ -78,7 +78,7 @@ READER = Reader(
     about="generated telemetry of a microservice system: 88 features, 14 fault types",
     example="simulated --rows 20000",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

@@ -46,7 +46,7 @@ READER = Reader(
     about="Server Machine Dataset, text: folders train, test, test_label",
     example="smd ServerMachineDataset",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

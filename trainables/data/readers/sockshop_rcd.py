@@ -56,7 +56,7 @@ READER = Reader(
     about="Sock Shop of RCD: <service>-<fault>/<run>/ with normal.csv and anomalous.csv",
     example="sockshop_rcd sock-shop-data",
     recordings=recordings,
-    streams=True,
+    streams="by recording",
 )
 
 

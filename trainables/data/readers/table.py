@@ -27,12 +27,13 @@ from trainables.data.readers.columns import (
     check_header,
     chosen,
     not_numeric,
+    repeated,
     to_numbers,
 )
 from trainables.data.readers.csv_text import read_csv
 from trainables.data.readers.labels import read_labels, read_quality, read_types
 from trainables.data.readers.reader import Reader, Say
-from trainables.data.readers.timestamps import to_utc
+from trainables.data.readers.timestamps import Clock
 from trainables.data.series import UNLABELLED, Quality
 from trainables.errors import DataError
 from trainables.settings import DataSettings
@@ -42,6 +43,9 @@ ORIGIN_KEY: Final = b"fewshot_sweep.origin"
 
 BATCH_ROWS: Final = 16_384
 """Rows of a Parquet file that are unpacked together."""
+
+BUFFER_BYTES: Final = 2**16
+"""Bytes of a column of a Parquet file that are read together."""
 
 PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt", ".gz")
@@ -60,18 +64,16 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
     """
     if data.path is None:
         raise DataError("data.source table needs data.path")
-    columns = read_columns(data.path)
+    columns = read_columns(data.path, data.timezone)
     for note in columns.notes:
         say(note)
-    timestamps = to_utc(columns.stamps, None if columns.in_utc else data.timezone, columns.where, columns.line)
     labels, fault_type, service = _labels(columns, data, say)
-    rows = len(timestamps)
-    quality = np.full(rows, int(Quality.OK), dtype=np.int8)
+    quality = np.full(len(columns.timestamps), int(Quality.OK), dtype=np.int8)
     if QUALITY in columns.text:
         quality = read_quality(columns.text[QUALITY], columns.where, columns.line)
     yield RawColumns(
         where=columns.where,
-        timestamps=timestamps,
+        timestamps=columns.timestamps,
         values=columns.values,
         columns=columns.features,
         labels=labels,
@@ -92,13 +94,15 @@ READER = Reader(
 )
 
 
-def read_columns(path: Path, only: Collection[str] | None = None) -> FileColumns:
+def read_columns(path: Path, timezone: str | None, only: Collection[str] | None = None) -> FileColumns:
     """Read a file by its suffix; `only` these feature columns, where the file has them, or all.
+
+    `timezone` is the zone of times without an offset (`to_utc`).
 
     Raises
     ------
     DataError
-        No such file, unknown suffix, or the content is not what the suffix says.
+        No such file, unknown suffix, the content is not what the suffix says, or a time is none.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file")
@@ -108,7 +112,7 @@ def read_columns(path: Path, only: Collection[str] | None = None) -> FileColumns
     if suffix not in (*PARQUET, *_TEXT):
         raise DataError(f"{path}: unknown kind of file {suffix!r}; use .csv, .csv.gz or .parquet; {OTHER_LAYOUTS}")
     try:
-        return _read_parquet(path, only) if suffix in PARQUET else read_csv(path, only)
+        return (_read_parquet if suffix in PARQUET else read_csv)(path, timezone, only)
     except OSError as err:
         raise DataError(f"{path}: cannot be read: {err}") from err
 
@@ -121,43 +125,45 @@ def segment_names(columns: FileColumns) -> NDArray[np.object_]:
     DataError
         A blank name.
     """
-    names = columns.text.get(SEGMENT, np.full(len(columns.stamps), "all", dtype=object))
+    if SEGMENT not in columns.text:
+        return repeated("all", len(columns.timestamps))
+    names = columns.text[SEGMENT]
     blank = np.asarray(names == "", dtype=bool)
     if blank.any():
         raise DataError(f"{columns.where}: {columns.line(int(blank.argmax()))}: segment is empty; name it")
     return names
 
 
-def _read_parquet(path: Path, only: Collection[str] | None) -> FileColumns:
+def _read_parquet(path: Path, timezone: str | None, only: Collection[str] | None) -> FileColumns:
     where = str(path)
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # buffered, all of it would stay in memory
+        # pre-buffered, all of the file would stay in memory; without a buffer, the columns of a row group
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             names = _columns(file.schema_arrow)
             check_header(where, names)
             features, ignored = chosen(names, only)
             values = _features(where, file, features)
-            meanings = file.read([name for name in MEANINGS if name in names], use_pandas_metadata=False)
+            timestamps = _timestamps(where, file, timezone)
+            text = {name: _text(file, name) for name in names if name in MEANINGS and name != TIMESTAMP}
             origin = origin_of(file.schema_arrow.metadata or {})
     except (ValueError, pa.ArrowException) as err:
         raise DataError(f"{where}: not a Parquet file: {err}") from err
-    frame = meanings.replace_schema_metadata(None).to_pandas()  # it may be damaged, and nothing of it is needed
     pa.default_memory_pool().release_unused()
-    text: dict[str, NDArray[np.object_]] = {
-        name: as_text(frame[name]) for name in MEANINGS if name in names and name != TIMESTAMP
-    }
-    stamps, in_utc = _stamps(frame[TIMESTAMP])
     return FileColumns(
         where=where,
         features=tuple(features),
         values=values,
-        stamps=stamps,
+        timestamps=timestamps,
         text=text,
-        line=lambda row: f"row {row + 1}",
-        in_utc=in_utc,
+        line=_row,
         simulated=origin.simulated,
         notes=origin.notes,
         ignored=ignored,
     )
+
+
+def _row(row: int) -> str:
+    return f"row {row + 1}"
 
 
 def _columns(schema: pa.Schema) -> list[str]:
@@ -210,6 +216,27 @@ def origin_of(metadata: Mapping[bytes, bytes]) -> Origin:
     return Origin(bool(said["simulated"]), tuple(map(str, said["notes"])))
 
 
+def _timestamps(where: str, file: pq.ParquetFile, timezone: str | None) -> NDArray[np.datetime64]:
+    """Return the times in UTC [T]."""
+    kind = file.schema_arrow.field(TIMESTAMP).type
+    in_utc = pa.types.is_timestamp(kind) and kind.tz is not None  # then no declared zone applies
+    clock = Clock(None if in_utc else timezone, where)
+    for batch in file.iter_batches(BATCH_ROWS, columns=[TIMESTAMP], use_pandas_metadata=False):
+        clock.take(_stamps(batch.column(0).to_pandas()), _row)
+    return clock.taken(_row)
+
+
+def _text(file: pq.ParquetFile, name: str) -> NDArray[np.object_]:
+    """Return a column as text [T]."""
+    kind = file.schema_arrow.field(name).type
+    # numbers and truth values at once: whether one is missing decides how pandas holds, and so writes, the others
+    rows = BATCH_ROWS if pa.types.is_string(kind) or pa.types.is_large_string(kind) else file.metadata.num_rows
+    batches = file.iter_batches(rows, columns=[name], use_pandas_metadata=False)
+    if rows == BATCH_ROWS:
+        return np.concatenate([as_text(batch.column(0).to_pandas()) for batch in batches])
+    return as_text(pa.chunked_array([batch.column(0) for batch in batches]).to_pandas())
+
+
 def _numeric(where: str, name: str, column: pd.Series, first: int) -> NDArray[np.float64]:
     if not pd.api.types.is_numeric_dtype(column):
         numbers = to_numbers(column) if column.dtype.kind not in "Mm" else None
@@ -221,17 +248,17 @@ def _numeric(where: str, name: str, column: pd.Series, first: int) -> NDArray[np
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _stamps(column: pd.Series) -> tuple[NDArray[np.generic], bool]:
-    """Return times as numpy understands them, and whether they are in UTC for certain."""
+def _stamps(column: pd.Series) -> NDArray[np.generic]:
+    """Return times as numpy understands them."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"), True
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     if pd.api.types.is_datetime64_dtype(column):
-        return column.to_numpy(dtype="datetime64[ns]"), False
+        return column.to_numpy(dtype="datetime64[ns]")
     if pd.api.types.is_integer_dtype(column) and not column.isna().any():
-        return column.to_numpy(dtype=np.int64), False
+        return column.to_numpy(dtype=np.int64)
     if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan), False
-    return as_text(column), False
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return as_text(column)
 
 
 def as_text(column: pd.Series) -> NDArray[np.object_]:
@@ -244,9 +271,9 @@ def _labels(
     columns: FileColumns, data: DataSettings, say: Say
 ) -> tuple[NDArray[np.int8], NDArray[np.object_], NDArray[np.object_]]:
     """Return labels, fault types and services of the rows; unlabelled if incidents are to label them."""
-    rows, text = len(columns.stamps), columns.text
+    rows, text = len(columns.timestamps), columns.text
     source = LABEL if LABEL in text else FAULT_TYPE if FAULT_TYPE in text else None
-    blank = np.full(rows, "", dtype=object)
+    blank = repeated("", rows)
     if data.incidents is not None:
         if source is not None and (text[source] != "").any():
             raise DataError(
@@ -259,5 +286,6 @@ def _labels(
     labels, named = read_labels(text[source], source, columns.where, columns.line)
     if source == LABEL and FAULT_TYPE in text:
         named = read_types(text[FAULT_TYPE], labels, named, columns.where, columns.line)
-    service = np.where(labels == 1, text.get(FAULT_SERVICE, blank), "").astype(object)
-    return labels, named, service
+    if FAULT_SERVICE not in text:
+        return labels, named, blank
+    return labels, named, np.where(labels == 1, text[FAULT_SERVICE], "").astype(object, copy=False)

@@ -42,27 +42,119 @@ def to_utc(
         Empty or unreadable times (with the line of the first), or times with and without an offset, unless
         `timezone` says how those without are meant.
     """
-    zone = _zone(timezone, where)
-    if isinstance(stamps.dtype, np.dtype) and stamps.dtype.kind == "M":
-        return _localised(pd.Series(stamps), zone, where, line, column)
-    if stamps.dtype.kind in "iuf":
-        return _from_epoch(stamps, where, line, column)
-    text = [str(value).strip() for value in stamps]
-    blank = next((row for row, value in enumerate(text) if not value or value.lower() in ("nan", "nat", "none")), None)
-    if blank is not None:
-        raise DataError(f"{where}: {line(blank)}: {column} is empty; every row needs a time")
-    numeric = np.asarray([_NUMBER.fullmatch(value) is not None for value in text], dtype=bool)
-    if 0 < numeric.sum() < len(text):
-        odd = int((~numeric if 2 * numeric.sum() > len(text) else numeric).argmax())
-        kind = "epoch numbers" if not numeric[odd] else "dates"
-        raise DataError(
-            f"{where}: {line(odd)}: {column} {text[odd]!r} is not a time like the others, which are {kind}; "
-            "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
+    return Clock(timezone, where, column).utc(stamps, line)
+
+
+class Clock:
+    """Reads a column of times as `to_utc`, a piece after the other, and refuses pieces that do not go together.
+
+    Attributes
+    ----------
+    in_pieces
+        False with a zone other than UTC: in which of two hours of the same name a time lies, at the end of summer
+        time, is told by the order of all rows, so that all have to be given at once.
+    """
+
+    def __init__(self, timezone: str | None, where: str, column: str = "timestamp") -> None:
+        self._declared = timezone is not None
+        self._zone = _zone(timezone, where)
+        self.in_pieces = self._zone.key == "UTC"
+        self._where, self._column = where, column
+        self._first: dict[str, str] = {}  # what a time was, and the place and words of the first that was so
+        self._taken: list[NDArray[np.generic]] = []
+
+    def take(self, stamps: NDArray[np.generic], line: Line) -> None:
+        """Take the next piece of a column; `line` counts rows from the first piece on."""
+        before = sum(map(len, self._taken))
+        self._taken.append(self.utc(stamps, lambda row: line(before + row)) if self.in_pieces else stamps)
+
+    def taken(self, line: Line) -> NDArray[np.datetime64]:
+        """Return the times of all pieces."""
+        column = np.concatenate(self._taken)
+        self._taken.clear()
+        return column.astype("datetime64[ns]", copy=False) if self.in_pieces else self.utc(column, line)
+
+    def utc(self, stamps: NDArray[np.generic], line: Line) -> NDArray[np.datetime64]:
+        """Return the times of the next piece; see `to_utc`."""
+        if isinstance(stamps.dtype, np.dtype) and stamps.dtype.kind == "M":
+            return _localised(pd.Series(stamps), self._zone, self._where, line, self._column)
+        if stamps.dtype.kind in "iuf":
+            return self._from_epoch(stamps, line)
+        text = [str(value).strip() for value in stamps]
+        blank = next(
+            (row for row, value in enumerate(text) if not value or value.lower() in ("nan", "nat", "none")), None
         )
-    if numeric.all():
-        whole = all(re.fullmatch(r"[-+]?\d{1,18}", value) for value in text)  # longer ones do not fit 64 bits
-        return _from_epoch(np.asarray(text, dtype=np.int64 if whole else np.float64), where, line, column)
-    return _from_iso(text, timezone, zone, where, line, column)
+        if blank is not None:
+            raise DataError(f"{self._where}: {line(blank)}: {self._column} is empty; every row needs a time")
+        numeric = np.asarray([_NUMBER.fullmatch(value) is not None for value in text], dtype=bool)
+        self._all_of_one_kind(numeric, text, line)
+        if numeric.all():
+            whole = all(re.fullmatch(r"[-+]?\d{1,18}", value) for value in text)  # longer ones do not fit 64 bits
+            return self._from_epoch(np.asarray(text, dtype=np.int64 if whole else np.float64), line)
+        return self._from_iso(text, line)
+
+    def _all_of_one_kind(self, numeric: NDArray[np.bool_], text: list[str], line: Line) -> None:
+        if not len(text):
+            return
+        numbers, dates = "epoch numbers", "dates"
+        mostly = next((kind for kind in (numbers, dates) if kind in self._first), None)
+        mostly = mostly or (numbers if 2 * numeric.sum() > len(text) else dates)
+        odd = np.flatnonzero(numeric != (mostly == numbers))
+        if len(odd):
+            raise DataError(
+                f"{self._where}: {line(int(odd[0]))}: {self._column} {text[odd[0]]!r} is not a time like the others, "
+                f"which are {mostly}; write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
+            )
+        self._first.setdefault(mostly, "")
+
+    def _from_epoch(self, numbers: NDArray[np.generic], line: Line) -> NDArray[np.datetime64]:
+        if not len(numbers):
+            return np.empty(0, dtype="datetime64[ns]")
+        values = np.asarray(numbers)
+        missing = ~np.isfinite(values.astype(np.float64))
+        if missing.any():
+            place = line(int(missing.argmax()))
+            raise DataError(f"{self._where}: {place}: {self._column} is empty; every row needs a time")
+        sizes = np.abs(values.astype(np.float64))
+        row, size = int(sizes.argmax()), float(sizes.max())
+        unit = next(name for bound, name in _UNITS if size < bound)
+        if size / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit] > _LATEST.timestamp():
+            raise DataError(
+                f"{self._where}: {line(row)}: {self._column} {values[row]} would be after the year 2200 in {unit}; "
+                "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
+            )
+        for known in {"s", "ms", "us", "ns"} - {unit}:
+            if known in self._first:
+                raise DataError(
+                    f"{self._where}: {line(row)}: {self._column} {values[row]} is in {unit} by its size, but "
+                    f"{self._first[known]} in {known}; write all in one unit, or ISO 8601 (2024-03-01T12:00:00Z)"
+                )
+        self._first.setdefault(unit, f"{values[row]} in {line(row)}")
+        if values.dtype.kind == "f":
+            per_unit = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}[unit]
+            whole = np.round(values.astype(np.float64) * per_unit).astype(np.int64)
+            values, unit = whole, "ns" if unit == "ns" else "us"
+        return values.astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[ns]")
+
+    def _from_iso(self, text: list[str], line: Line) -> NDArray[np.datetime64]:
+        aware = _parsed(pd.Series(text, dtype="object"), self._where, line, self._column)
+        naive = np.asarray([_OFFSET.search(value) is None for value in text], dtype=bool)
+        for kind, there in (("offset", ~naive), ("none", naive)):
+            if there.any():
+                row = int(there.argmax())
+                self._first.setdefault(kind, f"{line(row)} ({text[row]})")
+        if not self._declared and {"offset", "none"} <= set(self._first):
+            raise DataError(
+                f"{self._where}: {self._column} has an offset in {self._first['offset']} and none in "
+                f"{self._first['none']}; give the zone of those without as {ZONE_KEY}, or write all in UTC"
+            )
+        utc = aware.dt.tz_localize(None).dt.as_unit("ns").to_numpy()
+        if naive.any() and not self.in_pieces:
+            rows = np.flatnonzero(naive)
+            own = aware.iloc[rows].dt.tz_localize(None)
+            utc = utc.copy()
+            utc[rows] = _localised(own, self._zone, self._where, lambda row: line(int(rows[row])), self._column)
+        return np.asarray(utc, dtype="datetime64[ns]")
 
 
 def _zone(timezone: str | None, where: str) -> ZoneInfo:
@@ -74,50 +166,6 @@ def _zone(timezone: str | None, where: str) -> ZoneInfo:
         raise DataError(
             f"{where}: {ZONE_KEY}: {timezone!r} is not a zone name such as Europe/Berlin or UTC{hint}"
         ) from err
-
-
-def _from_epoch(numbers: NDArray[np.generic], where: str, line: Line, column: str) -> NDArray[np.datetime64]:
-    if not len(numbers):
-        return np.empty(0, dtype="datetime64[ns]")
-    values = np.asarray(numbers)
-    missing = ~np.isfinite(values.astype(np.float64))
-    if missing.any():
-        raise DataError(f"{where}: {line(int(missing.argmax()))}: {column} is empty; every row needs a time")
-    sizes = np.abs(values.astype(np.float64))
-    size = float(sizes.max())
-    unit = next(name for bound, name in _UNITS if size < bound)
-    if size / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit] > _LATEST.timestamp():
-        row = int(sizes.argmax())
-        raise DataError(
-            f"{where}: {line(row)}: {column} {values[row]} would be after the year 2200 in {unit}; "
-            "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
-        )
-    if values.dtype.kind == "f":
-        per_unit = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}[unit]
-        whole = np.round(values.astype(np.float64) * per_unit).astype(np.int64)
-        values, unit = whole, "ns" if unit == "ns" else "us"
-    return values.astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[ns]")
-
-
-def _from_iso(
-    text: list[str], timezone: str | None, zone: ZoneInfo, where: str, line: Line, column: str
-) -> NDArray[np.datetime64]:
-    values = pd.Series(text, dtype="object")
-    aware = _parsed(values, where, line, column)
-    naive = np.asarray([_OFFSET.search(value) is None for value in text], dtype=bool)
-    if timezone is None and naive.any() and not naive.all():
-        with_offset, without = int((~naive).argmax()), int(naive.argmax())
-        raise DataError(
-            f"{where}: {column} has an offset in {line(with_offset)} ({text[with_offset]}) and none in {line(without)} "
-            f"({text[without]}); give the zone of those without as {ZONE_KEY}, or write all in UTC"
-        )
-    utc = aware.dt.tz_localize(None).dt.as_unit("ns").to_numpy()
-    if naive.any() and zone.key != "UTC":
-        rows = np.flatnonzero(naive)
-        own = aware.iloc[rows].dt.tz_localize(None)
-        utc = utc.copy()
-        utc[rows] = _localised(own, zone, where, lambda row: line(int(rows[row])), column)
-    return np.asarray(utc, dtype="datetime64[ns]")
 
 
 def _parsed(values: "pd.Series[str]", where: str, line: Line, column: str) -> "pd.Series[pd.Timestamp]":
