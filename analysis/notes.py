@@ -53,4 +53,4 @@ def search_notes(rows: pd.DataFrame) -> list[str]:
     chosen = rows[(rows["phase"] == "select") & (rows["status"] == "ok")]
     if chosen.empty or chosen.reindex(columns=list(METRICS)).notna().any(axis=None):
         return []
-    return ["Selection rows hold no metric, and they leave no score files: the search cannot be shown."]
+    return ["Selection rows hold no metric and have no score files: the search cannot be shown."]

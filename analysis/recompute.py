@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def recompute(run: Path, rows: pd.DataFrame | None = None, step_s: float = STEP_S) -> pd.DataFrame:
-    """Return the ok report rows of a run with every metric computed again from its score file.
+    """Return the ok rows of a run with every metric computed again from their score files.
 
     Parameters
     ----------
@@ -37,9 +37,11 @@ def recompute(run: Path, rows: pd.DataFrame | None = None, step_s: float = STEP_
     """
     try:
         found = read_rows(run) if rows is None else rows
-        kept = found[(found["phase"] == "report") & (found["status"] == "ok")]
+        kept = _with_scores(run, found)
         values = [
-            compute_metrics(read_scores(run, str(trial), int(draw)), float(threshold), step_s)
+            compute_metrics(
+                read_scores(run, str(trial), int(draw)), None if pd.isna(threshold) else float(threshold), step_s
+            )
             for trial, draw, threshold in kept[["trial", "draw", "threshold"]].itertuples(index=False)
         ]
     except RunFolderError as err:
@@ -49,9 +51,9 @@ def recompute(run: Path, rows: pd.DataFrame | None = None, step_s: float = STEP_
 
 
 def with_metrics(run: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a run, the metrics of ok report rows that hold none taken from their score files.
+    """Return the rows of a run, the metrics of ok rows that hold none taken from their score files.
 
-    Rows without a score file stay as they are: selection draws leave none.
+    Rows without a score file stay as they are.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def with_metrics(run: Path, rows: pd.DataFrame) -> pd.DataFrame:
         A score file is damaged.
     """
     metrics = rows.reindex(columns=list(METRICS)).astype(float)
-    bare = rows[metrics.isna().all(axis=1) & (rows["phase"] == "report") & (rows["status"] == "ok")]
+    bare = rows[metrics.isna().all(axis=1) & (rows["status"] == "ok")]
     drawn = bare[["trial", "draw"]].itertuples(index=False, name=None)
     kept = [score_file(run, str(trial), int(draw)).exists() for trial, draw in drawn]
     again = recompute(run, bare.loc[kept])
@@ -68,7 +70,7 @@ def with_metrics(run: Path, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(run: Path) -> Iterator[str]:
-    """Yield one line for every metric of a report row that its score file does not give exactly.
+    """Yield one line for every metric of a row that its score file does not give exactly.
 
     A metric that no row of the run holds is not compared: older runs lack the newer ones.
     """
@@ -80,14 +82,22 @@ def differences(run: Path) -> Iterator[str]:
         for index in again.index[unlike]:
             row = again.loc[index]
             yield (
-                f"{row['detector']} on {row['source']}, {row['shots']} shots, draw {row['draw']}: "
+                f"{row['detector']} on {row['source']}, {row['shots']} shots, {row['phase']} draw {row['draw']}: "
                 f"{name} is {float(stored[index])} in the row, {float(row[name])} from the scores"
             )
 
 
+def _with_scores(run: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that should have a score file; of selection draws earlier versions kept none."""
+    ok, select = rows["status"] == "ok", rows["phase"] == "select"
+    draws = rows.loc[ok & select, ["trial", "draw"]].itertuples(index=False, name=None)
+    kept = any(score_file(run, str(trial), int(draw)).exists() for trial, draw in draws)
+    return rows[ok if kept else ok & ~select]
+
+
 @app.command(epilog="Example: python -m analysis.recompute runs/fewshot-20260301T060000Z")
 def main(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
-    """Check that every metric of the report rows follows from the score files; exit 1 where one does not."""
+    """Check that every metric of the rows follows from the score files; exit 1 where one does not."""
     try:
         lines = list(differences(run))
     except (AnalysisError, RunFolderError) as err:
@@ -97,7 +107,7 @@ def main(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
         typer.echo(line)
     if lines:
         raise typer.Exit(1)
-    typer.echo("every metric of every report row follows from its score file")
+    typer.echo("every metric of every row follows from its score file")
 
 
 if __name__ == "__main__":

@@ -207,9 +207,8 @@ class Driver:
         key = (plan.id, draw)
         self._attempts[key] += 1
         row = make_row(plan, draw, outcome, self._facts, self._attempts[key])
-        scores = None
+        scores = outcome.scores if row["status"] == "ok" else None
         if plan.phase == "report" and row["status"] == "ok":
-            scores = outcome.scores
             self._winners.put(plan, outcome)
         if row["status"] in FAILED:
             self._folder.write_trace(plan.id, draw, without_keys(outcome.trace or str(row["reason"])))
@@ -274,7 +273,7 @@ class Driver:
 
     def _is_unfinished(self, row: Row) -> bool:
         """Say whether a draw failed, or lost its scores."""
-        if row["phase"] == "report" and row["status"] == "ok":
+        if row["status"] == "ok":
             return not scores_are_whole(self._folder.path, str(row["trial"]), draw_of(row))
         return row["status"] not in {"ok", "pruned"}
 

@@ -144,8 +144,10 @@ def _constant_cost(plan: SweepPlan, cell: Cell, series: LabelledSeries) -> CellC
 def _disk_bytes(plan: SweepPlan, series: Mapping[str, LabelledSeries]) -> int:
     total = REPORT_BYTES + plan.rows * ROW_BYTES
     for cell in plan.cells:
-        test = windows_of(plan.settings[cell.source].data, "test", len(series[cell.source]))
-        total += WINNER_BYTES + len(cell.report_draws) * (SCORE_BYTES[0] + SCORE_BYTES[1] * test)
+        data, rows = plan.settings[cell.source].data, len(series[cell.source])
+        for part, draws in (("test", len(cell.report_draws)), ("validation", plan.selection_rows(cell))):
+            total += draws * (SCORE_BYTES[0] + SCORE_BYTES[1] * windows_of(data, part, rows))
+        total += WINNER_BYTES
     return total
 
 

@@ -1,7 +1,7 @@
 """Rows and score files of a run folder: the truth of a sweep, readable without torch or ray.
 
 `rows.jsonl` has one line a draw, appended by the driver; when a draw has several lines the last counts.
-`scores/<trial>-<draw>.parquet` holds the window scores of a report draw, `traces/<trial>-<draw>.txt` the full trace of
+`scores/<trial>-<draw>.parquet` holds the window scores of a draw, `traces/<trial>-<draw>.txt` the full trace of
 a draw that failed; both are written before its row.
 `results.parquet` is made from the rows, with a fixed order of columns.
 """
@@ -65,7 +65,7 @@ def trace_file(run: Path, trial: str, draw: int) -> Path:
 
 
 def write_scores(run: Path, trial: str, draw: int, scores: WindowScores) -> Path:
-    """Write the window scores of a report draw atomically and return the path."""
+    """Write the window scores of a draw atomically and return the path."""
     path = score_file(run, trial, draw)
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: value for name, value in _score_columns(scores).items() if value is not None}
@@ -79,7 +79,7 @@ def write_scores(run: Path, trial: str, draw: int, scores: WindowScores) -> Path
 
 
 def read_scores(run: Path, trial: str, draw: int) -> WindowScores:
-    """Read the window scores of a report draw.
+    """Read the window scores of a draw.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def read_scores(run: Path, trial: str, draw: int) -> WindowScores:
 
 
 def scores_are_whole(run: Path, trial: str, draw: int) -> bool:
-    """Say whether the window scores of a report draw can be read."""
+    """Say whether the window scores of a draw can be read."""
     try:
         read_scores(run, trial, draw)
     except RunFolderError:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from ray import tune
@@ -61,7 +61,7 @@ class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
         return True
 
     def step(self) -> dict[str, int | TrialOutcome]:
-        """Run one draw; the scores of selection draws stay here, nobody needs them."""
+        """Run one draw."""
         request = self._requests[self._next]
         self._next += 1
         outcome = run_within(
@@ -72,4 +72,4 @@ class DrawTrainable(tune.Trainable):  # type: ignore[misc]  # ray has no types
             timeout_s=self._draw_timeout_s,
             hard=True,
         )
-        return {DRAW: request.draw, OUTCOME: outcome if request.phase == "report" else replace(outcome, scores=None)}
+        return {DRAW: request.draw, OUTCOME: outcome}

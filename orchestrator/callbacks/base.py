@@ -94,7 +94,7 @@ class Observer(Protocol):
         ...
 
     def on_row(self, trial: TrialPlan, row: Row, scores: WindowScores | None = None) -> None:
-        """Take note of a draw whose row is on disk; `scores` come with the report draws that succeeded."""
+        """Take note of a draw whose row is on disk; `scores` come with those that succeeded."""
         ...
 
     def on_cell_done(self, cell: Cell, summary: CellSummary) -> None:

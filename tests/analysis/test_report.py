@@ -151,7 +151,7 @@ def test_rows_and_score_files_make_the_same_bytes_elsewhere_without_the_metrics_
         return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
     moved = shutil.copytree(run, tmp_path / "elsewhere" / "run", ignore=shutil.ignore_patterns("report"))
-    without_metrics(moved, {"report"})
+    without_metrics(moved, {"report", "select"})
     build_report([moved])
     first, second = contents(run / "report"), contents(moved / "report")
     assert list(first) == list(second)

@@ -159,7 +159,9 @@ def _cell(
         for number, parameters in enumerate(grid):
             for draw in range(sweep.selection_draws):
                 scores = _draw(sweep, base, draw, skill - 0.1 * number)
-                rows.append(_row(sweep, {**base, **parameters}, "select", draw, scores))
+                row = _row(sweep, {**base, **parameters}, "select", draw, scores)
+                write_scores(folder, str(row["trial"]), draw, scores)
+                rows.append(row)
     for draw in sweep.report_draws:
         if (detector, shots, draw) in sweep.absent:
             continue

@@ -65,20 +65,19 @@ class SmallSweep:
         assert comparable(rows_of(self.whole)) == comparable(rows_of(run))
         self.assert_complete(run)
         for row in read_records(self.whole):
-            if row["phase"] == "report":
-                one, other = (read_scores(place, str(row["trial"]), int(row["draw"])) for place in (self.whole, run))
-                assert one.score.tobytes() == other.score.tobytes()
+            one, other = (read_scores(place, str(row["trial"]), int(row["draw"])) for place in (self.whole, run))
+            assert one.score.tobytes() == other.score.tobytes()
         assert _winners(self.whole) == _winners(run)
 
     def assert_complete(self, run: Path) -> None:
-        """Every planned draw has one line, every report draw its scores, every cell its winner; no part is left."""
+        """Every planned draw has one line, every draw its scores, every cell its winner; no part is left."""
         lines = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
         seen = Counter((row["trial"], row["draw"]) for row in lines)
         assert {1} == set(seen.values())
         assert self.plan.rows == len(lines)
         assert {"ok"} == {row["status"] for row in lines}
-        expected = {score_file(run, row["trial"], row["draw"]) for row in lines if row["phase"] == "report"}
-        assert expected == set((run / "scores").iterdir())
+        expected = {score_file(run, row["trial"], row["draw"]) for row in lines}
+        assert expected <= set((run / "scores").iterdir())  # a kill between scores and row may leave one without a row
         assert {cell.name for cell in self.plan.cells} == set(_winners(run))
         assert [] == [path for path in run.rglob("*.part") if path.parent == run]
         assert (run / "report" / "index.html").is_file()
