@@ -3,14 +3,21 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.stats import rankdata
 
 from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
 from trainables.data.inspection.view import View
 
 SAME = 0.99995
 """Two columns that correlate above this are one column in two units, up to rounding."""
+RANKED = 0.9
+"""Rank correlation from which on two columns are compared row by row."""
+IN_STEP, NEARLY_ALL = 1e-3, 0.98
+"""Proportional: off by at most this share of a column's usual range, in this share of the rows. The rest are samples
+that were taken at slightly different moments, which is enough to spoil a correlation."""
 CORRELATION_ROWS = 4_000
 WORTH_A_SEGMENT = 50
 """Rows that a segment needs for a word on its constant columns."""
@@ -59,19 +66,16 @@ def without_information(view: View) -> Iterator[Finding]:
 
 
 def repeated(view: View) -> Iterator[Finding]:
-    """Columns that are equal or proportional to others."""
+    """Columns that are equal or proportional to others, in all rows or in nearly all."""
     names = np.asarray(view.series.columns, dtype=object)[view.varying]
     values = view.sample[:: max(1, len(view.sample) // CORRELATION_ROWS), view.varying]
     if values.shape[1] < 2 or len(values) < 3:
         return
     absent = np.isnan(values)
-    centred = np.where(absent, 0.0, values - np.nanmean(np.where(absent.all(axis=0), 0.0, values), axis=0))
-    norms = np.linalg.norm(centred, axis=0)
-    usable = norms > 0
-    centred = centred[:, usable] / norms[usable]
-    alike = np.abs(centred.T @ centred) > SAME
-    gaps = absent[:, usable].astype(np.float32)
-    alike &= (gaps.T @ (1 - gaps)) + ((1 - gaps).T @ gaps) == 0  # missing at the same rows
+    usable = np.nanmax(np.where(absent, -np.inf, values), axis=0) > np.nanmin(np.where(absent, np.inf, values), axis=0)
+    values, gaps = values[:, usable], absent[:, usable].astype(np.float32)
+    together = (gaps.T @ (1 - gaps)) + ((1 - gaps).T @ gaps) == 0  # missing at the same rows
+    alike = (together & (_correlation(values) > SAME)) | _proportional(values, together)
     count, group = connected_components(coo_array(np.triu(alike, 1)), directed=False)
     groups = [names[usable][group == number] for number in range(count)]
     groups = sorted((members for members in groups if len(members) > 1), key=len, reverse=True)
@@ -89,6 +93,32 @@ def repeated(view: View) -> Iterator[Finding]:
         tuple(spare),
         yaml=drop_line(spare),
     )
+
+
+def _correlation(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the absolute correlation of all pairs of columns [C, C]; missing values count as the mean."""
+    centred = np.nan_to_num(values - np.nanmean(values, axis=0))
+    centred /= np.linalg.norm(centred, axis=0)
+    return np.asarray(np.abs(centred.T @ centred))
+
+
+def _proportional(values: NDArray[np.float64], together: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which columns are a multiple of another in nearly all rows [C, C], upper triangle."""
+    ranked = _correlation(np.asarray(rankdata(values, axis=0, nan_policy="omit")))
+    found = np.zeros_like(together)
+    for one, other in np.argwhere(np.triu(together & (ranked > RANKED), 1)):
+        found[one, other] = _multiple(values[:, one], values[:, other])
+    return found
+
+
+def _multiple(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    with_value = np.isfinite(other) & (one != 0)
+    if not with_value.any():
+        return False
+    ratio = np.median(other[with_value] / one[with_value])
+    low, high = np.nanquantile(other, [0.05, 0.95])
+    off = np.abs(other - ratio * one)[np.isfinite(other)]
+    return bool(high > low and (off <= IN_STEP * (high - low)).mean() >= NEARLY_ALL)
 
 
 def scaled_before(view: View) -> Iterator[Finding]:

@@ -1,10 +1,10 @@
 """How far telemetry lies from what is usual around it: a yardstick for labels, made without them where it can.
 
 Rows are averaged in blocks of a sixth of a fault. A block's deviation in a column is its distance from the median of
-fault-free blocks around it, in units of what fault-free blocks reach; its score is the mean of the largest deviations,
-over a twentieth of the columns, smoothed over half a fault. It is a yardstick, not a detector: levels and units come
-from the whole table. Where it tells labelled faults from the rest (`visibility` checks that first), it can say where
-labels and telemetry disagree.
+fault-free blocks around it, or what parts it from the column that it usually moves with (`relations`), in units of what
+fault-free blocks reach. Its score is the mean of the largest deviations, over a twentieth of the columns, smoothed over
+half a fault. It is a yardstick, not a detector: levels and units come from the whole table. Where it tells labelled
+faults from the rest (`visibility` checks that first), it can say where labels and telemetry disagree.
 """
 
 import itertools
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from trainables.data.inspection.relations import partings
 from trainables.data.series import LabelledSeries
 
 BLOCKS_A_FAULT = 6
@@ -26,6 +27,8 @@ MOST_CELLS = 6_000_000
 """Blocks times columns: bounds memory to about 250 MB; on large tables blocks grow, and short faults blur."""
 UNLABELLED_BLOCKS = 5_000
 """Blocks of a table without faults, whose length is not known."""
+LEAST_UNIT = 1e-3
+"""The unit is at least this share of a column's standard deviation, of a relation's too: rounding is no deviation."""
 TOP_SHARE = 0.05
 LEAST_TOP = 3
 USUAL, RARE = 0.95, 0.99
@@ -112,8 +115,10 @@ def deviation(blocks: Blocks) -> NDArray[np.float64]:
 
 
 def _score(blocks: Blocks, clean: NDArray[np.bool_]) -> NDArray[np.float64]:
-    distance = np.abs(blocks.values - _levels(blocks, clean))
-    grown = np.log2(1 + np.nan_to_num(distance / _units(blocks, distance, clean)))  # [B, C]
+    least = LEAST_UNIT * np.nanstd(blocks.values, axis=0)
+    grown = _grown(blocks, blocks.values, clean, least)  # [B, C]
+    parted, related = partings(blocks.values, clean)
+    grown[:, related] = np.maximum(grown[:, related], _grown(blocks, parted, clean, least[related]))
     top = min(grown.shape[1], max(LEAST_TOP, round(TOP_SHARE * grown.shape[1])))
     score = np.partition(grown, -top, axis=1)[:, -top:].mean(axis=1)
     width = max(1, round(blocks.per_fault / 2))
@@ -122,11 +127,22 @@ def _score(blocks: Blocks, clean: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(score)
 
 
-def _units(blocks: Blocks, distance: NDArray[np.float64], clean: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _grown(
+    blocks: Blocks, values: NDArray[np.float64], clean: NDArray[np.bool_], least: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the deviation of each block in each column, as a logarithm; 0 where a value is missing [B, C].
+
+    `least` is the smallest unit of each column [C].
+    """
+    distance = np.abs(values - _levels(blocks, values, clean))
+    return np.asarray(np.log2(1 + np.nan_to_num(distance / _units(blocks, distance, clean, least))))
+
+
+def _units(
+    blocks: Blocks, distance: NDArray[np.float64], clean: NDArray[np.bool_], least: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return what fault-free blocks reach in each column [B, C]: of the block's segment if it is long enough."""
-    overall = _unit(distance[clean])
-    spread = 1e-3 * np.nanstd(blocks.values, axis=0)
-    overall = np.fmax(overall, np.where(spread > 0, spread, 1.0))
+    overall = np.fmax(_unit(distance[clean]), np.where(least > 0, least, 1.0))
     units = np.broadcast_to(overall, distance.shape).copy()
     for rows in _segments(blocks):
         own = distance[rows][clean[rows]]
@@ -144,17 +160,17 @@ def _segments(blocks: Blocks) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
-def _levels(blocks: Blocks, clean: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _levels(blocks: Blocks, values: NDArray[np.float64], clean: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the median of fault-free blocks around each block [B, C].
 
     Where whole segments are faulty, around means in the neighbouring fault-free segments, for all segments alike.
     """
     half = max(SURROUNDINGS * blocks.per_fault, LEAST_SURROUNDINGS) // 2
-    overall = np.nanmedian(blocks.values[clean], axis=0)
-    levels = np.empty_like(blocks.values)
+    overall = np.nanmedian(values[clean], axis=0)
+    levels = np.empty_like(values)
     if blocks.whole:
         for rows, around in _neighbours(blocks, clean):
-            level = np.nanmedian(blocks.values[around], axis=0)
+            level = np.nanmedian(values[around], axis=0)
             levels[rows] = np.where(np.isnan(level), overall, level)
         return levels
     for rows in _segments(blocks):
@@ -163,7 +179,7 @@ def _levels(blocks: Blocks, clean: NDArray[np.bool_]) -> NDArray[np.float64]:
         for piece in range(pieces):
             around = np.arange(cuts[max(0, piece - 1)], cuts[min(pieces, piece + 2)])
             around = around[clean[around]]
-            level = np.nanmedian(blocks.values[around], axis=0) if len(around) >= LEAST_CLEAN else overall
+            level = np.nanmedian(values[around], axis=0) if len(around) >= LEAST_CLEAN else overall
             levels[cuts[piece] : cuts[piece + 1]] = np.where(np.isnan(level), overall, level)
     return levels
 

@@ -14,11 +14,11 @@ TELLING = 0.75
 """Area under the ROC curve of the score for labelled faults from which on it is believed elsewhere."""
 LEAST_ROWS = 100
 LEAST_FAULTS = 5
-AS_FAULTS, A_LITTLE_LESS = 0.1, 0.9
-"""A stretch looks like a fault where its score exceeds nine tenths of this quantile of the faults' peaks ..."""
+AS_FAULTS, A_LITTLE_LESS = 0.05, 0.8
+"""A stretch looks like a fault where its score exceeds four fifths of this quantile of the faults' peaks ..."""
 HARDLY_EVER = 0.95
 """... and this quantile of fault-free blocks."""
-FAR = 8.0
+FAR = 12.0
 """Without faults to compare: median and this many median absolute deviations of fault-free blocks."""
 WARM = 0.8
 """A stretch goes on as long as its score stays above this share of what began it."""

@@ -238,6 +238,47 @@ def test_a_hidden_fault_is_found_where_it_was_planted(inspected):
     assert first <= frame.timestamp[free + FAULT_ROWS // 2] <= last
 
 
+def test_a_fault_that_only_parts_two_columns_is_found(inspected):
+    """The caller waits as long as it does on a busy day, and the service is as quick as on a quiet one."""
+    frame, rng = clean_table(), np.random.default_rng(6)
+    for name in ("cart", "order", "pay", "user"):
+        frame[f"{name}_cpu"], frame[f"{name}_memory"] = rng.normal(size=(2, ROWS))
+        frame[f"{name}_latency_ms"] = 20 + 40 * np.sin(np.arange(ROWS) / 7) ** 2 + rng.exponential(20, ROWS)
+        frame[f"{name}_caller_ms"] = frame[f"{name}_latency_ms"] + 2 + rng.normal(0, 0.2, ROWS)
+        frame.loc[frame.fault_service == name, f"{name}_caller_ms"] += 20
+    free = np.flatnonzero(frame.label.rolling(150, center=True).max() == 0)[0]
+    frame.loc[free : free + FAULT_ROWS - 1, "pay_caller_ms"] += 20
+    assert frame.pay_caller_ms[free : free + FAULT_ROWS].max() < frame.pay_caller_ms[frame.label == 0].max()
+    times = the(inspected(frame), "unlabelled, looks like a fault").times
+    assert 1 == len(times)
+    first, last = (pd.Timestamp(moment) for moment in times[0])
+    assert first <= frame.timestamp[free + FAULT_ROWS // 2] <= last
+
+
+def test_a_column_in_two_units_is_a_repeat_though_some_samples_were_taken_at_another_moment(inspected):
+    frame = clean_table()
+    frame["cart_cpu_percent"] = np.round(frame.cart_cpu * 100 / 8, 4)
+    late = np.random.default_rng(8).choice(ROWS, ROWS // 100, replace=False)
+    frame.loc[late, "cart_cpu_percent"] *= 3
+    assert frame.cart_cpu.corr(frame.cart_cpu_percent) < 0.9
+    assert ("cart_cpu_percent",) == the(inspected(frame), "repeated columns").columns
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.02, 0.2])
+def test_a_column_that_merely_correlates_is_no_repeat(inspected, noise):
+    frame = clean_table()
+    rng = np.random.default_rng(9)
+    width = np.ptp(frame.cart_latency_ms.quantile([0.05, 0.95]))
+    frame["cart_caller_ms"] = frame.cart_latency_ms + rng.normal(0, noise * width, ROWS)
+    frame["cart_memory_again"] = 3 * frame.order_memory + rng.normal(0, noise * 3 * frame.order_memory.std(), ROWS)
+    frame["sparse"], frame["sparse_too"] = rng.random((2, ROWS)) > 0.99
+    found = inspected(frame)
+    if noise > 0.01:
+        assert "repeated columns" not in kinds(found)
+    else:
+        assert "sparse" not in str(the(found, "repeated columns").columns)
+
+
 def test_faults_in_one_place_are_not_told_by_the_time_while_nothing_else_changes(inspected):
     found = kinds(inspected(faults_early_only(clean_table())))
     assert "faults in one place" in found
