@@ -21,6 +21,9 @@ NAMES = ("recent_level", "level", "spread", "trend")
 _CHUNK, _VALUES = 256, 2**21
 """Windows and values (16 MB of float64) at a time: bounds memory, of wide and of long windows as well."""
 
+_GROUP = 32
+"""Columns of a group, at least."""
+
 _IQR_OF_NORMAL = 1.3489795003921634
 """Interquartile range of a standard normal distribution: twice its 75 % quantile."""
 
@@ -73,6 +76,14 @@ def window_features(windows: Windows) -> NDArray[np.float64]:
     return np.concatenate(rows)  # [N, 4 C]
 
 
+def column_groups(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return [R, F] in views of some columns each: numpy copies what it takes quantiles and deviations of.
+
+    No group of several has a single column, which numpy would sum up in another order.
+    """
+    return np.array_split(values, max(1, values.shape[1] // _GROUP), axis=1)
+
+
 def robust_centre_spread(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return median and robust spread of every column of [R, F]; a column without spread gets 1.
 
@@ -80,9 +91,9 @@ def robust_centre_spread(values: NDArray[np.floating]) -> tuple[NDArray[np.float
     unlabelled reference hardly move it. Where more than half of a column is one value, its IQR is zero and
     the standard deviation stands in.
     """
-    rows = np.asarray(values, dtype=np.float64)
-    low, centre, high = np.percentile(rows, [25, 50, 75], axis=0)
+    groups = column_groups(np.asarray(values, dtype=np.float64))
+    low, centre, high = np.concatenate([np.percentile(group, [25, 50, 75], axis=0) for group in groups], axis=1)
     spread = (high - low) / _IQR_OF_NORMAL
-    deviation = rows.std(axis=0)
+    deviation = np.concatenate([group.std(axis=0) for group in groups])
     spread = np.where(spread > 1e-3 * deviation, spread, deviation)
     return centre, np.where(spread > 1e-9, spread, 1.0)

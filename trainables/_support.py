@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables._features import column_groups
 from trainables.data.windows import LabelledWindows
 from trainables.errors import DetectorError
 
@@ -25,5 +26,5 @@ def require_both_classes(support: LabelledWindows) -> None:
 
 def standardisation(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation [F] of reference features [R, F]; a feature that never varies gets 1."""
-    deviation = features.std(axis=0)
+    deviation = np.concatenate([group.std(axis=0) for group in column_groups(features)])
     return features.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)

@@ -9,7 +9,9 @@ anything else fulfils `protocol.Saveable`.
 import importlib
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -161,8 +163,9 @@ class _Writer:
         return at
 
     def _estimator(self, value: Value, at: str) -> str:
-        from skops.io import dump, get_untrusted_types  # noqa: PLC0415
-        from skops.io.exceptions import UnsupportedTypeException  # noqa: PLC0415
+        with _without_torch():
+            from skops.io import dump, get_untrusted_types  # noqa: PLC0415
+            from skops.io.exceptions import UnsupportedTypeException  # noqa: PLC0415
 
         name = f"{at}.skops"
         try:
@@ -173,6 +176,24 @@ class _Writer:
         if strange:
             raise SavingError(f"attribute {at} holds {', '.join(strange)}, which is not loaded again without trust")
         return name
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """Import skops without torch, which would take every process that saves a detector 120 MB and a second.
+
+    skops asks scikit-learn for all estimators, which imports all modules of scikit-learn, one of which imports torch
+    and holds no estimator. A module that cannot be imported is passed over there.
+    """
+    module = "sklearn.externals.array_api_compat.torch"
+    absent = module not in sys.modules
+    if absent:
+        sys.modules[module] = None  # type: ignore[assignment]  # Python: not to be imported
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[module]
 
 
 @dataclass(slots=True)
@@ -224,8 +245,9 @@ class _Reader:
         return cls
 
     def _estimator(self, name: str) -> Value:
-        from skops.io import load  # noqa: PLC0415
-        from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415
+        with _without_torch():
+            from skops.io import load  # noqa: PLC0415
+            from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415
 
         try:
             return load(self.folder / Path(name).name, trusted=list(TRUSTED))

@@ -22,6 +22,7 @@ SMALL = {
     (canonical, "ROW_GROUP"): 2_000,
     (csv_text, "_CHUNK_ROWS"): 2_000,
     (table, "BATCH_ROWS"): 2_000,
+    (table, "BATCH_VALUES"): 50_000,
     (long_csv, "PIECE_ROWS"): 5_000,
     (openmetrics, "PIECE_SAMPLES"): 5_000,
     (sample_store, "_PIECE"): 5_000,

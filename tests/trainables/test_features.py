@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables._features import NAMES, robust_centre_spread, squashed, squashed_rows, window_features
+from trainables._support import standardisation
 from trainables.data.windows import Windows
 
 
@@ -87,3 +88,14 @@ def test_rows_of_windows_are_those_of_the_blocks_in_order():
     rng = np.random.default_rng(0)
     windows = windows_over(rng.standard_normal((400, 3)), np.arange(31, 400), 32)
     assert np.concatenate(list(squashed(windows))).reshape(-1, 3).tobytes() == squashed_rows(windows).tobytes()
+
+
+@pytest.mark.parametrize("columns", [1, 5, 65, 97, 300])
+def test_levels_and_spreads_are_those_of_the_whole_matrix_to_the_bit(columns):
+    rows = np.arcsinh(np.random.default_rng(columns).standard_t(2, size=(500, columns)))
+    centre, spread = robust_centre_spread(rows)
+    low, middle, high = np.percentile(rows, [25, 50, 75], axis=0)
+    assert middle.tobytes() == centre.tobytes()
+    assert ((high - low) / 1.3489795003921634).tobytes() == spread.tobytes()
+    mean, deviation = standardisation(rows)
+    assert (rows.mean(axis=0).tobytes(), rows.std(axis=0).tobytes()) == (mean.tobytes(), deviation.tobytes())

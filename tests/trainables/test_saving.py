@@ -1,6 +1,8 @@
 """What detectors hold, to files and back: exactly, without pickles, without telemetry."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -152,3 +154,16 @@ def test_a_class_with_slots_is_told_what_to_do(tmp_path):
 
     with pytest.raises(SavingError, match="give it save and load"):
         save_detector(Slotted(), tmp_path)
+
+
+def test_an_estimator_of_scikit_learn_goes_to_files_and_back_without_torch(tmp_path):
+    code = (
+        "import sys, pathlib\n"
+        "from sklearn.preprocessing import StandardScaler\n"
+        "from trainables.saving import read_state, write_state\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "write_state(folder, {'value': StandardScaler().fit([[1.0], [3.0]])}, home='here')\n"
+        "print(read_state(folder, home='here')['value'].mean_, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ("[2.] False\n", "") == (done.stdout, done.stderr)

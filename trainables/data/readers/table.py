@@ -42,7 +42,10 @@ ORIGIN_KEY: Final = b"fewshot_sweep.origin"
 """Key of a Parquet file's metadata under which `convert` writes where the table comes from."""
 
 BATCH_ROWS: Final = 16_384
-"""Rows of a Parquet file that are unpacked together."""
+"""Most rows of a Parquet file that are unpacked together."""
+
+BATCH_VALUES: Final = 2**21
+"""Most values that are unpacked together, of wide tables."""
 
 BUFFER_BYTES: Final = 2**16
 """Bytes of a column of a Parquet file that are read together."""
@@ -187,7 +190,8 @@ def _features(where: str, file: pq.ParquetFile, features: list[str]) -> NDArray[
     if not len(values):
         raise DataError(f"{where}: the table has no rows")
     first = 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=features, use_pandas_metadata=False):
+    together = max(1, min(BATCH_ROWS, BATCH_VALUES // max(1, len(features))))
+    for batch in file.iter_batches(together, columns=features, use_pandas_metadata=False):
         rows = slice(first, first + batch.num_rows)
         for position, name in enumerate(features):
             values[rows, position] = _numeric(where, name, batch.column(name).to_pandas(), first)
@@ -227,14 +231,18 @@ def _timestamps(where: str, file: pq.ParquetFile, timezone: str | None) -> NDArr
 
 
 def _text(file: pq.ParquetFile, name: str) -> NDArray[np.object_]:
-    """Return a column as text [T]."""
+    """Return a column as text [T], a block of rows after another."""
+
+    def batches() -> Iterator[pa.Array]:
+        for batch in file.iter_batches(BATCH_ROWS, columns=[name], use_pandas_metadata=False):
+            yield batch.column(0)
+
     kind = file.schema_arrow.field(name).type
-    # numbers and truth values at once: whether one is missing decides how pandas holds, and so writes, the others
-    rows = BATCH_ROWS if pa.types.is_string(kind) or pa.types.is_large_string(kind) else file.metadata.num_rows
-    batches = file.iter_batches(rows, columns=[name], use_pandas_metadata=False)
-    if rows == BATCH_ROWS:
-        return np.concatenate([as_text(batch.column(0).to_pandas()) for batch in batches])
-    return as_text(pa.chunked_array([batch.column(0) for batch in batches]).to_pandas())
+    # as in pandas, whole numbers of a column that lacks one are floats: in all blocks, not in those that lack one
+    as_floats = pa.types.is_integer(kind) and any(column.null_count for column in batches())
+    return np.concatenate(
+        [as_text((column.cast(pa.float64(), safe=False) if as_floats else column).to_pandas()) for column in batches()]
+    )
 
 
 def _numeric(where: str, name: str, column: pd.Series, first: int) -> NDArray[np.float64]:
