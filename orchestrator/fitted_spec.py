@@ -10,6 +10,7 @@ from typing import Final
 
 from trainables.data.inspection import Finding, Inspection, Suggestion
 from trainables.data.inspection.finding import quoted
+from trainables.data.wording import number_of
 from trainables.settings import DataSettings, MissingByColumn
 
 SCHEMA_FILE: Final = Path(__file__).resolve().parents[1] / "search_spaces" / "schema.json"
@@ -69,7 +70,8 @@ def _head(inspection: Inspection, folder: Path) -> Iterator[str]:
     if SCHEMA_FILE.is_file():
         yield f"# yaml-language-server: $schema={_relative(SCHEMA_FILE, folder)}"
     kind = "simulated telemetry" if facts.simulated else "telemetry"
-    yield f"# {facts.rows:,} rows x {facts.columns} columns of {kind} every {facts.step_s:g} s, {facts.faults} faults."
+    size = f"# {number_of(facts.rows, 'row')} x {number_of(facts.columns, 'column')} of {kind} "
+    yield size + f"every {facts.step_s:g} s, {number_of(facts.faults, 'fault')}."
     yield "# Written by python -m orchestrator.new for this table; choices say why, fewshot.yaml explains all keys."
     if inspection.prospects is not None:
         for claim in inspection.prospects.claims:

@@ -25,6 +25,7 @@ from trainables.data import load_source
 from trainables.data.inspection import Inspection, Suggestion, inspect_series
 from trainables.data.inspection.command import SIMULATED, settings_of
 from trainables.data.inspection.finding import SEVERITIES
+from trainables.data.wording import number_of
 from trainables.errors import ProtocolError, TrainablesError
 from trainables.settings import DataSettings
 
@@ -102,7 +103,8 @@ def fit(name: str, inspection: Inspection, target: Path) -> Fitted:
 
 def summary(target: Path, inspection: Inspection, fitted: Fitted) -> list[str]:
     """Return what was written and why, one statement a line."""
-    lines = [f"{target}: {fitted.plan.trials} trials in {len(fitted.plan.cells)} cells, {_time(fitted.cost)}"]
+    size = f"{number_of(fitted.plan.trials, 'trial')} in {number_of(len(fitted.plan.cells), 'cell')}"
+    lines = [f"{target}: {size}, {_time(fitted.cost)}"]
     suggestion = inspection.suggestion
     if suggestion is not None:
         lines += [f"  {key} {value}: {suggestion.reasons[key]}" for key, value in _chosen(suggestion)]

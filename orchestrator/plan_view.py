@@ -18,6 +18,7 @@ from orchestrator.spec import RACING_MIN_DRAWS
 from trainables.data import hold_out
 from trainables.data.parts import preparation_notes
 from trainables.data.series import UNLABELLED, LabelledSeries
+from trainables.data.wording import number_of
 from trainables.trial import EvaluationSettings
 
 REFERENCE_DETECTORS = ("random", "always_alarm", "moving_variance", "pca")
@@ -71,7 +72,7 @@ def plan_lines(
         lines += _hold_out_lines(series[source.source_name], plan.settings[source.source_name])
     lines += external_lines(plan, series)
     lines += [
-        f"rows: {plan.rows} from {plan.trials} trials in {len(plan.cells)} cells",
+        f"rows: {plan.rows} from {number_of(plan.trials, 'trial')} in {number_of(len(plan.cells), 'cell')}",
         _slot_line(machine, slots, plan),
         *(f"GPU without trials: {note}" for note in slots.notes),
         *memory_lines(plan, series, slots, binding=binding),
@@ -116,7 +117,8 @@ def _source_line(series: LabelledSeries) -> str:
     labels = ", ".join(f"{count:,} {word}" for label, word in rows if (count := int((series.labels == label).sum())))
     return (
         f"source {series.name}: {kind}, {len(series):,} rows x {series.values.shape[1]} features every "
-        f"{series.step_s:g} s, {len(series.events)} faults of {len(series.fault_types)} types (rows: {labels})"
+        f"{series.step_s:g} s, {number_of(len(series.events), 'fault')} of "
+        f"{number_of(len(series.fault_types), 'type')} (rows: {labels})"
     )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trainables.data.big_tables import blocks, columns_of, empty, rows_of
 from trainables.data.series import UNLABELLED, Event, LabelledSeries
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 
 GAP_STEPS = 5
@@ -98,7 +99,7 @@ def assemble(raw: RawColumns, name: str, *, notes: tuple[str, ...] = (), drop_em
     event, events = find_events(raw.labels, raw.fault_type, raw.service, code)
     unlabelled = int((raw.labels == UNLABELLED).sum())
     if 0 < unlabelled < len(raw):
-        said.append(f"{_count(unlabelled, 'row')} without a label: neither trained nor scored on.")
+        said.append(f"{number_of(unlabelled, 'row')} without a label: neither trained nor scored on.")
     return LabelledSeries(
         name=name,
         timestamps=raw.timestamps,
@@ -160,7 +161,7 @@ def _in_order(raw: RawColumns, said: list[str]) -> tuple[RawColumns, NDArray[np.
     later = stamps[1:] >= stamps[:-1]
     backwards = int((~later & (code[1:] == code[:-1])).sum())
     if backwards:
-        said.append(f"Rows were not in order of time ({_count(backwards, 'step')} backwards); they were sorted.")
+        said.append(f"Rows were not in order of time ({number_of(backwards, 'step')} backwards); they were sorted.")
     if not backwards and (code[1:] >= code[:-1]).all():
         return raw, code, ordered_names
     order = np.lexsort((stamps, code))
@@ -201,7 +202,7 @@ def _without_repeats(
             f"({int((~equal).sum())} such rows); one row per time and segment is needed: "
             "merge them, or tell parallel sources apart in a column named segment"
         )
-    said.append(f"{_count(len(later), 'exactly repeated row')} dropped.")
+    said.append(f"{number_of(len(later), 'exactly repeated row')} dropped.")
     keep = np.flatnonzero(~repeats)
     return raw.take(keep), code[keep]
 
@@ -228,7 +229,7 @@ def _split_at_gaps(
     if gap.any():
         worst = int(np.argmax(np.where(gap, step, -1)))
         said.append(
-            f"{_count(int(gap.sum()), 'gap')} longer than {GAP_STEPS} steps: a new segment starts after each "
+            f"{number_of(int(gap.sum()), 'gap')} longer than {GAP_STEPS} steps: a new segment starts after each "
             f"(longest {step[worst]:g} s after {_text(raw.timestamps[worst])})."
         )
     if odd.any():
@@ -256,7 +257,7 @@ def _finite_or_missing(raw: RawColumns, said: list[str]) -> NDArray[np.float32]:
     if not counts.any():
         return raw.values
     listed = ", ".join(f"{raw.columns[i]} ({counts[i]})" for i in np.flatnonzero(counts)[:8])
-    said.append(f"{_count(int(counts.sum()), 'infinite value')} taken as missing: {listed}.")
+    said.append(f"{number_of(int(counts.sum()), 'infinite value')} taken as missing: {listed}.")
     values = empty(*raw.values.shape)
     for rows in blocks(raw.values):
         values[rows] = np.where(np.isinf(raw.values[rows]), np.float32(np.nan), raw.values[rows])
@@ -274,13 +275,9 @@ def _without_empty_columns(raw: RawColumns, said: list[str]) -> RawColumns:
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     if without.all():
         raise DataError(f"{raw.where}: every feature column is empty ({listed})")
-    said.append(f"{_count(len(names), 'column')} without any value: dropped ({listed}).")
+    said.append(f"{number_of(len(names), 'column')} without any value: dropped ({listed}).")
     kept = np.flatnonzero(~without)
     return replace(raw, values=columns_of(raw.values, kept), columns=tuple(raw.columns[i] for i in kept))
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _text(stamp: np.datetime64) -> str:

@@ -49,8 +49,8 @@ def test_an_epoch_that_repeats_its_predecessor_gives_way_to_the_text(tmp_path):
     first, second = entry("2023-01-29 09:03:53", NINE - 28800 + 273), entry("2023-01-29 09:12:56", NINE - 28800 + 273)
     starts, notes = starts_of(tmp_path, first, second)
     assert [NINE + 273, NINE + 776] == starts
-    moved = "2023-01-29-fault_list.json: the epoch field of 1 faults was moved by whole hours, "
-    assert [f"{moved}1 starts are taken from the text field."] == notes
+    moved = "2023-01-29-fault_list.json: the epoch field of 1 fault was moved by whole hours, "
+    assert [f"{moved}1 start taken from the text field."] == notes
 
 
 def test_a_service_is_its_pod_without_the_last_two_parts():

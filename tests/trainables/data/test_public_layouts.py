@@ -117,7 +117,7 @@ def test_overlapping_faults_keep_the_earlier_one_and_are_counted(tmp_path):
     assert [("ts-order-service", 4, 7), ("ts-user-service", 7, 9)] == [
         (event.service, event.start, event.stop) for event in series.events[:2]
     ]
-    assert any("1 faults overlap" in note for note in series.notes)
+    assert any("1 fault begun during an earlier one" in note for note in series.notes)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_repeated_time_is_resolved_by_the_last_row_and_counted(tmp_path):
     rows = [(t, 1) for t in TIMES] + [(TIMES[-1], 9)]
     series = read(nested(tmp_path, text=csv("time,cart_cpu", *rows)))
     assert [1, 9] == series.values[-2:, 0].tolist()
-    assert any("1 rows have the time of another row" in note for note in series.notes)
+    assert any("1 row with the time of another row" in note for note in series.notes)
 
 
 @pytest.mark.parametrize("inject", [START - 5, START, START + 500])

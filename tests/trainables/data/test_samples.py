@@ -81,14 +81,14 @@ def test_a_short_pause_keeps_its_rows():
 def test_two_values_at_one_time_are_resolved_by_the_last_and_counted():
     raw, notes = wide(("a", {}, [0, 10, 20], [1, 2, 3]), ("a", {}, [10, 20], [2, 9]))
     assert [1, 2, 9] == raw.values[:, 0].tolist()
-    assert ["1 samples differ from another one of the same series and time: the one read last counts."] == notes
+    assert ["1 sample with the series and time of another one, but not its value: the one read last counts."] == notes
 
 
 def test_counters_become_rates_that_survive_a_restart():
     raw, notes = wide(("hits_total", {}, [0, 10, 20, 30], [100, 150, 20, 60]), ("load", {}, [0, 10, 20, 30], [1] * 4))
     assert ("rate(hits_total)", "load") == raw.columns
     np.testing.assert_array_equal([np.nan, 5, 2, 4], raw.values[:, 0])
-    assert ["1 counters of 2 series turned into rates per second (1 resets)."] == notes
+    assert ["1 counter of 2 series turned into rates per second (1 reset)."] == notes
 
 
 def test_a_declared_kind_counts_more_than_the_name():

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
+from trainables.data.inspection.finding import Finding, drop_line, listed
 from trainables.data.inspection.ranking import above_by_rank
 from trainables.data.inspection.view import View
+from trainables.data.wording import number_of
 
 MEANT = 0.95
 """Area under the ROC curve with which another column's low values must foretell a missing value."""

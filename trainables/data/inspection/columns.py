@@ -8,8 +8,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
-from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
+from trainables.data.inspection.finding import Finding, drop_line, listed
 from trainables.data.inspection.view import View
+from trainables.data.wording import number_of
 
 SAME = 0.99995
 """Two columns that correlate above this are one column in two units, up to rounding."""

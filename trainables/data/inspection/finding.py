@@ -52,11 +52,6 @@ def listed(names: Sequence[str], shown: int = SHOWN) -> str:
     return ", ".join(names[:shown]) + more
 
 
-def number_of(count: int, thing: str, things: str = "") -> str:
-    """Return a count with its noun: 1 column, 3 columns."""
-    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
-
-
 def moment(stamp: np.datetime64) -> str:
     """Return a time as ISO 8601 in UTC, to the second."""
     return f"{np.datetime_as_string(stamp, unit='s')}Z"

@@ -7,6 +7,7 @@ import numpy as np
 from trainables.data.inspection.finding import Finding, duration, listed, span
 from trainables.data.inspection.view import View
 from trainables.data.series import UNLABELLED, LabelledSeries
+from trainables.data.wording import number_of
 
 FEW_ROWS = 8
 CLOSE = 4
@@ -61,11 +62,11 @@ def short_faults(view: View) -> Iterator[Finding]:
     series = view.series
     if not series.events or view.event_rows >= FEW_ROWS:
         return
-    shown = f"{view.event_rows} row{'' if view.event_rows == 1 else 's'}"
     yield Finding(
         "warning",
         "few rows a fault",
-        f"A fault lasts {shown} at the median (of {len(series.events)} faults): fewer than the shortest "
+        f"A fault lasts {number_of(view.event_rows, 'row')} at the median (of "
+        f"{number_of(len(series.events), 'fault')}): fewer than the shortest "
         f"window of {FEW_ROWS}. {fault_share(series):.1%} of rows are faulty.",
         "Score every row, read faults caught beside the scores of windows, and distrust point-adjusted scores, which "
         "count a fault as found after one lucky row.",
@@ -89,7 +90,8 @@ def close_faults(view: View) -> Iterator[Finding]:
     yield Finding(
         "warning",
         "faults close together",
-        f"Faults follow each other after {duration(pause * series.step_s)} ({pause:.0f} rows at the median), each "
+        f"Faults follow each other after {duration(pause * series.step_s)} ("
+        f"{number_of(round(pause), 'row')} at the median), each "
         f"{duration(view.event_rows * series.step_s)} long: windows drawn at random would share rows and recoveries "
         "between training and test.",
         "Split by whole faults, and keep windows shorter than the pause.",

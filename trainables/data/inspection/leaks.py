@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
+from trainables.data.inspection.finding import Finding, drop_line, listed
 from trainables.data.inspection.ranking import chance_above
 from trainables.data.inspection.view import View
+from trainables.data.wording import number_of
 
 ALONE = 0.99
 """Area under the ROC curve from which on one column separates the classes by itself."""

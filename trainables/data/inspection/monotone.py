@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.inspection.finding import Finding, drop_line, listed, number_of
+from trainables.data.inspection.finding import Finding, drop_line, listed
 from trainables.data.inspection.view import View
+from trainables.data.wording import number_of
 
 LEAST_STEPS = 50
 """Steps of a segment from which on its columns are judged."""

@@ -6,11 +6,12 @@ import numpy as np
 from scipy.stats import binomtest
 
 from trainables.data.draws import draw_support
-from trainables.data.inspection.finding import duration, number_of, rounded
+from trainables.data.inspection.finding import duration, rounded
 from trainables.data.inspection.suggest import Suggestion
 from trainables.data.parts import cut_windows
 from trainables.data.series import LabelledSeries
 from trainables.data.supply import bare_pool
+from trainables.data.wording import number_of
 from trainables.errors import ProtocolError
 from trainables.settings import SplitSettings
 from trainables.trial import EvaluationSettings
@@ -116,7 +117,7 @@ def _claims(tested: int, days: float) -> tuple[str, ...]:
     told = [caught]
     if tested < LEAST_DISCORDANT:
         told.append(
-            f"No difference between two detectors in faults caught can be significant: {tested} faults, "
+            f"No difference between two detectors in faults caught can be significant: {number_of(tested, 'fault')}, "
             f"{LEAST_DISCORDANT} are needed."
         )
     else:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainables.data.inspection.facts import irregular_steps
-from trainables.data.inspection.finding import Finding, duration, listed, number_of, span
+from trainables.data.inspection.finding import Finding, duration, listed, span
 from trainables.data.inspection.view import View
+from trainables.data.wording import number_of
 
 LEAST_WINDOW = 8
 """Rows of the shortest window that a sweep takes."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.assemble import find_events
-from trainables.data.inspection.finding import listed, number_of
+from trainables.data.inspection.finding import listed
 from trainables.data.series import LabelledSeries
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 
 

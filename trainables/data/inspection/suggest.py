@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.data.inspection.finding import duration, number_of
+from trainables.data.inspection.finding import duration
 from trainables.data.inspection.labels import fault_share, reference_quantile
 from trainables.data.inspection.shifts import SHIFTED, shift_between
 from trainables.data.inspection.view import View
@@ -13,6 +13,7 @@ from trainables.data.parts import Cut, cut_windows
 from trainables.data.readers import drop_columns, select_segments
 from trainables.data.series import LabelledSeries
 from trainables.data.supply import check_labels, check_supply
+from trainables.data.wording import number_of
 from trainables.errors import ProtocolError
 from trainables.settings import (
     DataSettings,
@@ -144,8 +145,8 @@ def _rows(series: LabelledSeries, reasons: dict[str, str]) -> dict[str, object]:
     rows = np.bincount(series.segment)
     window = next((size for size in WINDOWS if size <= max(8, median) and (rows >= 2 * size).mean() > 0.5), 8)
     reasons["data.window"] = (
-        f"{duration(window * series.step_s)}; a fault lasts {duration(median * series.step_s)} ({median} rows) at the "
-        "median"
+        f"{duration(window * series.step_s)}; a fault lasts {duration(median * series.step_s)} ("
+        f"{number_of(median, 'row')}) at the median"
     )
     stride = int(np.clip(np.quantile(lengths, 0.1) // 2, 1, 4))
     reasons["data.score_stride"] = (

@@ -8,9 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainables.data.inspection.facts import Facts
-from trainables.data.inspection.finding import SEVERITIES, duration, number_of
+from trainables.data.inspection.finding import SEVERITIES, duration
 from trainables.data.inspection.inspection import Inspection
 from trainables.data.inspection.prospects import Prospects, SplitFacts
+from trainables.data.wording import number_of
 
 MOST_SEGMENTS = 6
 LONGEST = 300
@@ -58,7 +59,7 @@ def fact_lines(facts: Facts) -> Iterator[str]:
     """Yield the facts, one statement a line."""
     kind = "simulated telemetry" if facts.simulated else "telemetry"
     cells = facts.rows * facts.columns
-    size = f"{facts.rows:,} rows x {facts.columns} columns every {facts.step_s:g} s"
+    size = f"{number_of(facts.rows, 'row')} x {number_of(facts.columns, 'column')} every {facts.step_s:g} s"
     yield f"{facts.name}: {kind}, {size}, {facts.first} to {facts.last}"
     yield (
         f"steps: {facts.irregular:,} of {facts.steps:,} irregular; {number_of(len(facts.segments), 'segment')} on "
@@ -71,16 +72,16 @@ def fact_lines(facts: Facts) -> Iterator[str]:
         + (f"; quality: {quality}" if quality else "")
     )
     kinds = ", ".join(
-        f"{entry.name} {entry.faults} (median {duration(entry.median_s)}, {entry.median_rows} rows)"
+        f"{entry.name} {entry.faults} (median {duration(entry.median_s)}, {number_of(entry.median_rows, 'row')})"
         for entry in facts.types[:8]
     )
-    more = f" and {len(facts.types) - 8} more types" if len(facts.types) > 8 else ""
+    more = f" and {number_of(len(facts.types) - 8, 'more type')}" if len(facts.types) > 8 else ""
     yield f"faults: {facts.faults}" + (f": {kinds}{more}" if kinds else "")
     for segment in facts.segments[:MOST_SEGMENTS]:
         faults = number_of(segment.faults, "fault")
-        yield f"  {segment.name}: {segment.rows:,} rows, {segment.first} to {segment.last}, {faults}"
+        yield f"  {segment.name}: {number_of(segment.rows, 'row')}, {segment.first} to {segment.last}, {faults}"
     if len(facts.segments) > MOST_SEGMENTS:
-        yield f"  and {len(facts.segments) - MOST_SEGMENTS} more segments"
+        yield f"  and {number_of(len(facts.segments) - MOST_SEGMENTS, 'more segment')}"
 
 
 def _split_table(prospects: Prospects) -> Table:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.inspection.finding import Finding, duration, moment, number_of, span
+from trainables.data.inspection.finding import Finding, duration, moment, span
 from trainables.data.inspection.ranking import chance_above
 from trainables.data.inspection.view import View
+from trainables.data.wording import number_of
 
 TELLING = 0.75
 """Area under the ROC curve of the score for labelled faults from which on it is believed elsewhere."""

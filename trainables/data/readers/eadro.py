@@ -14,6 +14,7 @@ from trainables.data.readers.files import folder_of, missing
 from trainables.data.readers.number_csv import read_numbers
 from trainables.data.readers.reader import Reader, Say, recording
 from trainables.data.readers.timestamps import to_utc
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 from trainables.settings import DataSettings
 
@@ -57,7 +58,7 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
         )
     say("Types of faults are not told in Eadro's records; services are.")
     if overlaps:
-        say(f"{overlaps} faults overlap an earlier one, which keeps the shared rows.")
+        say(f"{number_of(overlaps, 'fault')} begun during an earlier one, which keeps the shared rows.")
 
 
 READER = Reader(

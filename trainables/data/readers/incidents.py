@@ -16,6 +16,7 @@ from trainables.data.readers.files import UNREADABLE
 from trainables.data.readers.labels import UNTYPED
 from trainables.data.readers.timestamps import ZONE_KEY, to_utc
 from trainables.data.series import UNLABELLED
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 
 SPAN_ALIASES = {
@@ -192,7 +193,7 @@ def _open_ended(
         taken += len(free)
     if not still_open:
         return []
-    until = f"{taken} rows up to the next incident, or to the end of the table, are left unlabelled"
+    until = f"{number_of(taken, 'row')} up to the next incident, or to the end of the table, left unlabelled"
     return [f"{TO_MEND} without an end: {_places(still_open)}; {until}. Give their ends."]
 
 

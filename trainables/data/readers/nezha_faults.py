@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trainables.data.readers.files import missing
 from trainables.data.readers.reader import Say
 from trainables.data.series import Quality
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 
 FAULT_S: Final = 180
@@ -108,8 +109,8 @@ def read_faults(day: Path, root: Path, say: Say) -> list[Fault]:
         faults.append(Fault(start, service, kind))
     if moved or from_text:
         say(
-            f"{path.name}: the epoch field of {moved} faults was moved by whole hours, "
-            f"{from_text} starts are taken from the text field."
+            f"{path.name}: the epoch field of {number_of(moved, 'fault')} was moved by whole hours, "
+            f"{number_of(from_text, 'start')} taken from the text field."
         )
     return sorted(faults, key=lambda fault: fault.start)
 

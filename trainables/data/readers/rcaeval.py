@@ -22,6 +22,7 @@ from trainables.data.readers.files import folder_of, missing
 from trainables.data.readers.number_csv import last_of_each_time, read_numbers
 from trainables.data.readers.reader import Reader, Say, recording
 from trainables.data.readers.timestamps import to_utc
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 from trainables.settings import DataSettings
 
@@ -82,9 +83,9 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
         )
     say("Each fault lasts to the end of its recording: RCAEval records no end.")
     if helpers:
-        say(f"{len(helpers)} helper columns left out: {_some(sorted(helpers))}.")
+        say(f"{number_of(len(helpers), 'helper column')} left out: {_some(sorted(helpers))}.")
     if conflicts:
-        say(f"{conflicts} rows have the time of another row of their case: the last one counts.")
+        say(f"{number_of(conflicts, 'row')} with the time of another row of their case: the last one counts.")
     if outside:
         said = f"{len(outside)} cases left out, their injection time lies outside the recording: {_some(outside)}"
         if len(outside) == len(folders):

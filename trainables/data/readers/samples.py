@@ -14,6 +14,7 @@ from trainables.data.readers.columns import MEANINGS
 from trainables.data.readers.counters import is_counter_by_name, rate
 from trainables.data.readers.reader import Say, recording
 from trainables.data.readers.sample_store import SampleStore
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 
 Kind = Literal["counter", "gauge"]
@@ -125,7 +126,10 @@ class Samples:
                 times[:count], values[:count] = ordered[last], theirs[last]
             series.append(_Series(name, _column(name, labels), times[:count], values[:count]))
         if conflicts:
-            say(f"{conflicts} samples differ from another one of the same series and time: the one read last counts.")
+            say(
+                f"{number_of(conflicts, 'sample')} with the series and time of another one, but not its value: "
+                "the one read last counts."
+            )
         return [one for one in series if len(one.times)]
 
     def _rates(self, series: list[_Series], say: Say) -> list[_Series]:
@@ -154,7 +158,10 @@ class Samples:
             out.append(replace(one, column=f"rate({one.column})"))
         if counters:
             count = sum(one.name in counters for one in series)
-            say(f"{count} counters of {len(series)} series turned into rates per second ({resets} resets).")
+            say(
+                f"{number_of(count, 'counter')} of {len(series)} series turned into rates per second ("
+                f"{number_of(resets, 'reset')})."
+            )
         return out
 
 

@@ -11,6 +11,7 @@ from trainables.data.readers.files import folder_of, missing
 from trainables.data.readers.number_csv import last_of_each_time, read_numbers
 from trainables.data.readers.reader import Reader, Say, recording
 from trainables.data.readers.timestamps import to_utc
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 from trainables.settings import DataSettings
 
@@ -49,7 +50,7 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
             )
     say("Normal and anomalous runs were mostly recorded on different days: split by run, never by random windows.")
     if conflicts:
-        say(f"{conflicts} rows have the time of another row of their file: the last one counts.")
+        say(f"{number_of(conflicts, 'row')} with the time of another row of their file: the last one counts.")
 
 
 READER = Reader(
