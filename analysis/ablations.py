@@ -77,7 +77,9 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str, plan: pd.DataFram
 
     Question: what does this one setting change, given this support part and these test faults? Detectors meet the
     same draws and are compared draw by draw (paired t); sources have draws of their own (Welch's t). Nothing is
-    claimed where the comparisons between detectors would claim nothing (`comparisons.pairs`). p is corrected by Holm
+    claimed where the comparisons between detectors would claim nothing (`comparisons.pairs`), nor where a source
+    tests other faults than the first; `note` says how test windows differ, because a metric may follow their share of
+    faulty ones. p is corrected by Holm
     over all rows with labels, also those that could not be tested.
 
     Parameters
@@ -103,9 +105,23 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str, plan: pd.DataFram
         told = {"factor": factor.setting, "source": variant[0], "shots": variant[2], "base": factor.base,
                 "before": factor.before, "after": factor.after, "level_before": before.mean,
                 "level_after": after.mean, "how": PAIRED if paired else INDEPENDENT}  # fmt: skip
-        records.append(told | compared(after, before, paired=paired))
+        result = compared(after, before, paired=paired)
+        notes = [str(result["note"]), "" if paired else _other_windows(before, after)]
+        records.append(told | result | {"note": "; ".join(filter(None, notes))})
     frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, "claimable"])
     return judged(frame, frame["shots"] > 0, metric)[COLUMNS]
+
+
+def _other_windows(before: Point, after: Point) -> str:
+    """Say how the test windows of two sources differ; empty if they do not."""
+    if before.tested == after.tested:
+        return ""
+    told = []
+    for point in (before, after):
+        windows = sum(part[1] for part in point.tested)
+        faulty = sum(part[1] * part[3] for part in point.tested)
+        told.append(f"{faulty / windows:.1%} of {windows:.0f} test windows are faulty")
+    return f"before, {told[0]}, after, {told[1]}"
 
 
 Key = tuple[str, str, int]

@@ -30,7 +30,10 @@ PAIR = ["source", "shots", "detector", "opponent"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """A detector at a number of shots: its values by draw, how many draws were planned, K over the pool, test parts."""
+    """A detector at a number of shots: its values by draw, how many draws were planned, K over the pool, test parts.
+
+    A test part is its fold, windows, faults and share of faulty windows (`curves.judged_on`).
+    """
 
     detector: str
     shots: int
@@ -43,6 +46,11 @@ class Point:
     def mean(self) -> float:
         """Mean over draws; NaN without one."""
         return fmean(self.by_draw.values()) if self.by_draw else float("nan")
+
+    @property
+    def faults(self) -> list[tuple[float, float]]:
+        """Each fold and how many faults its test part has."""
+        return [(fold, events) for fold, _, events, _ in sorted(self.tested)]
 
     @property
     def lack(self) -> str:
@@ -236,6 +244,9 @@ def _reasons(mine: Point, theirs: Point, result: Comparison, *, paired: bool) ->
         yield "at 0 shots draws differ by the training seed alone, and a seed is no independent repetition"
     if paired and both and mine.tested != theirs.tested:
         yield UNLIKE_TESTS
+    if not paired and both and mine.faults != theirs.faults:
+        before, after = (sum(events for _, events in point.faults) for point in (theirs, mine))
+        yield f"other faults are tested: {before:.0f} before, {after:.0f} after"
 
 
 def _notes(group: pd.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """One factor at a time: what counts as a variant, and what is said of it."""
 
+import json
 from collections.abc import Mapping
 
 import pandas as pd
@@ -87,6 +88,27 @@ def test_sources_have_draws_of_their_own(tmp_path):
     assert {"independent draws"} == set(found["how"])
     assert {"b"} == set(found["source"])
     assert found.loc["moment_lora", "low"] < found.loc["moment_lora", "mean"] < found.loc["moment_lora", "high"]
+
+
+@pytest.mark.parametrize(("change", "verdict", "notes"), [
+    ({"test_events": 3, "test_windows": 60, "prevalence": 0.25}, "no claim",
+     ("other faults are tested: ", " before, 3 after", "after, 25.0% of 60 test windows are faulty")),
+    ({"test_windows": 60, "prevalence": 0.25}, "worse", ("after, 25.0% of 60 test windows are faulty",)),
+    ({}, "worse", ()),
+])  # fmt: skip
+def test_sources_that_test_other_faults_get_no_claim_and_other_windows_are_said(tmp_path, change, verdict, notes):
+    data = [{"name": "a", "window": 32}, {"name": "b", "window": 64}]
+    run = run_of(tmp_path / "run", {"moment_lora": {}}, data, sources=("a", "b"), skill={"moment_lora": {100: 1.2}})
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        if row["source"] == "b":
+            row |= {"average_precision": row["average_precision"] / 2, **change}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = found_in(run).loc["moment_lora"]
+    assert verdict == found["verdict"]
+    assert all(note in found["note"] for note in notes)
+    assert bool(notes) == bool(found["note"])
 
 
 def test_a_variant_that_lacks_draws_gets_no_claim(tmp_path):
