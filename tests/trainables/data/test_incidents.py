@@ -103,6 +103,9 @@ def test_incidents_that_reach_beyond_the_telemetry_are_told_by_line(load):
         ("start,duration\n1700000060,nat\n", "line 2: duration 'nat'"),
         ("start,duration\n1700000060,-5\n", "ends at or before its start"),
         ("start\n1700000060\n", "columns start and end"),
+        ("strat,end\n1,2\n", "column 'strat' would not be read; did you mean start?"),
+        ("start,end,servce\n1,2,a\n", "column 'servce' would not be read; did you mean service?"),
+        ("start,end,fault type\n1,2,a\n", "column 'fault type' would not be read; did you mean fault_type?"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_refused_by_name(load, tmp_path, incidents, says):

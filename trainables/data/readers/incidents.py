@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,8 @@ SPAN_ALIASES = {
 """Names of columns of lists with a start and an end, here and in exports of alerts."""
 
 _ALIASES = {**SPAN_ALIASES, "fault_type": "type", "fault_service": "service"}
-
+_MEANT: Final = 0.8
+"""Likeness (difflib) from which on an unknown column is a misspelt one; others, such as notes, are not read."""
 
 MOST_PLACES = 20
 """Lines that a note names."""
@@ -60,6 +62,7 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
     if not path.is_file():
         raise DataError(f"{where}: no such file of incidents")
     frame = read_list(path, _ALIASES)
+    _refuse_misspelt(where, [str(name) for name in frame.columns])
     if "start" not in frame or not {"end", "duration"} & set(frame.columns):
         found = ", ".join(map(str, frame.columns))
         raise DataError(f"{where}: columns start and end (or duration) are needed, found: {found}")
@@ -80,6 +83,15 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
         Incident(start[row], end[row], str(types[row]) or UNTYPED, str(services[row]), line(row))
         for row in range(len(frame))
     ]
+
+
+def _refuse_misspelt(where: str, names: list[str]) -> None:
+    lacking = [name for name in ("start", "end", "duration", "type", "service") if name not in names]
+    spellings = [*lacking, *(alias for alias, name in _ALIASES.items() if name in lacking)]
+    for name in names:
+        meant = [] if name in spellings else get_close_matches(name, spellings, n=1, cutoff=_MEANT)
+        if meant:
+            raise DataError(f"{where}: column {name!r} would not be read; did you mean {meant[0]}?")
 
 
 def read_list(path: Path, aliases: Mapping[str, str]) -> pd.DataFrame:
