@@ -103,8 +103,8 @@ def test_incidents_that_reach_beyond_the_telemetry_are_told_by_line(load):
         ("start,duration\n1700000060,nat\n", "line 2: duration 'nat'"),
         ("start,duration\n1700000060,-5\n", "ends at or before its start"),
         ("start\n1700000060\n", "columns start and end"),
-        ("strat,end\n1,2\n", "column 'strat' would not be read; did you mean start?"),
-        ("start,end,servce\n1,2,a\n", "column 'servce' would not be read; did you mean service?"),
+        ("startt,end\n1,2\n", "column 'startt' would not be read; did you mean start?"),
+        ("start,end,servicee\n1,2,a\n", "column 'servicee' would not be read; did you mean service?"),
         ("start,end,fault type\n1,2,a\n", "column 'fault type' would not be read; did you mean fault_type?"),
     ],
 )
