@@ -45,6 +45,20 @@ def test_epoch_numbers_are_read_in_the_unit_of_their_size(unit):
     assert ["2023-01-30T11:40:00.000"] == utc(np.array([1675078800 * unit]))
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, object])
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        ((1675078800, 1675078810, 1675078820000), "line 4: timestamp 1675078820000 is in ms by its size, but 16750788"),
+        ((1675078800000, 1675078810000, 1675078820), "line 4: timestamp 1675078820 is in s by its size, but 167507881"),
+        ((1675078800000, 0, 1675078820000), "line 4: timestamp 1675078820000 is in ms by its size, but 0 in line 3"),
+    ],
+)
+def test_epoch_numbers_of_two_units_are_refused(numbers, says, dtype):
+    stamps = np.array(numbers, dtype=dtype)
+    assert says in refused(stamps).replace(".0 ", " ")
+
+
 def test_small_numbers_are_seconds():
     assert ["1970-01-01T00:00:00.000", "1970-01-01T00:01:00.000"] == utc(np.array([0, 60]))
 

@@ -116,25 +116,29 @@ class Clock:
             place = line(int(missing.argmax()))
             raise DataError(f"{self._where}: {place}: {self._column} is empty; every row needs a time")
         sizes = np.abs(values.astype(np.float64))
-        row, size = int(sizes.argmax()), float(sizes.max())
-        unit = next(name for bound, name in _UNITS if size < bound)
-        if size / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit] > _LATEST.timestamp():
+        row = int(sizes.argmax())
+        unit = _unit(sizes[row])
+        if sizes[row] / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit] > _LATEST.timestamp():
             raise DataError(
                 f"{self._where}: {line(row)}: {self._column} {values[row]} would be after the year 2200 in {unit}; "
                 "write ISO 8601 (2024-03-01T12:00:00Z) or epoch seconds"
             )
-        for known in {"s", "ms", "us", "ns"} - {unit}:
-            if known in self._first:
-                raise DataError(
-                    f"{self._where}: {line(row)}: {self._column} {values[row]} is in {unit} by its size, but "
-                    f"{self._first[known]} in {known}; write all in one unit, or ISO 8601 (2024-03-01T12:00:00Z)"
-                )
-        self._first.setdefault(unit, f"{values[row]} in {line(row)}")
+        for extreme in sorted((int(sizes.argmin()), row)):
+            self._all_in_one_unit(_unit(sizes[extreme]), f"{values[extreme]}", line(extreme))
         if values.dtype.kind == "f":
             per_unit = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1}[unit]
             whole = np.round(values.astype(np.float64) * per_unit).astype(np.int64)
             values, unit = whole, "ns" if unit == "ns" else "us"
         return values.astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[ns]")
+
+    def _all_in_one_unit(self, unit: str, number: str, place: str) -> None:
+        for known in {"s", "ms", "us", "ns"} - {unit}:
+            if known in self._first:
+                raise DataError(
+                    f"{self._where}: {place}: {self._column} {number} is in {unit} by its size, but "
+                    f"{self._first[known]} in {known}; write all in one unit, or ISO 8601 (2024-03-01T12:00:00Z)"
+                )
+        self._first.setdefault(unit, f"{number} in {place}")
 
     def _from_iso(self, text: list[str], line: Line) -> NDArray[np.datetime64]:
         aware = _parsed(pd.Series(text, dtype="object"), self._where, line, self._column)
@@ -155,6 +159,10 @@ class Clock:
             utc = utc.copy()
             utc[rows] = _localised(own, self._zone, self._where, lambda row: line(int(rows[row])), self._column)
         return np.asarray(utc, dtype="datetime64[ns]")
+
+
+def _unit(size: float) -> str:
+    return next(name for bound, name in _UNITS if size < bound)
 
 
 def _zone(timezone: str | None, where: str) -> ZoneInfo:
