@@ -115,6 +115,11 @@ def test_a_list_that_cannot_be_used_is_refused_by_name(load, tmp_path, incidents
     assert says in str(caught.value)
 
 
+def test_a_length_told_beside_the_end_is_none_of_our_columns(load):
+    told = load("start,end,duration_min\n2023-11-14T22:13:20Z,2023-11-14T22:15:00Z,1.7\n")
+    assert 1 == len(told.events)
+
+
 def test_a_missing_list_is_refused(write_table, tmp_path):
     data = write_table(TABLE).model_copy(update={"incidents": tmp_path / "absent.csv"})
     with pytest.raises(DataError, match=r"absent\.csv: no such file of incidents"):

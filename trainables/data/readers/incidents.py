@@ -86,7 +86,8 @@ def read_incidents(path: Path, timezone: str | None) -> list[Incident]:
 
 
 def _refuse_misspelt(where: str, names: list[str]) -> None:
-    lacking = [name for name in ("start", "end", "duration", "type", "service") if name not in names]
+    ends = ("end", "duration") if not {"end", "duration"} & {*names} else ()  # one of them is enough
+    lacking = [name for name in ("start", *ends, "type", "service") if name not in names]
     spellings = [*lacking, *(alias for alias, name in _ALIASES.items() if name in lacking)]
     for name in names:
         meant = [] if name in spellings else get_close_matches(name, spellings, n=1, cutoff=_MEANT)
