@@ -79,8 +79,7 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str, plan: pd.DataFram
     same draws and are compared draw by draw (paired t); sources have draws of their own (Welch's t). Nothing is
     claimed where the comparisons between detectors would claim nothing (`comparisons.pairs`), nor where a source
     tests other faults than the first; `note` says how test windows differ, because a metric may follow their share of
-    faulty ones. p is corrected by Holm
-    over all rows with labels, also those that could not be tested.
+    faulty ones. p is corrected by Holm over all rows with labels, also those that could not be tested.
 
     Parameters
     ----------
@@ -113,8 +112,8 @@ def ablations(sweep: Sweep, report: pd.DataFrame, metric: str, plan: pd.DataFram
 
 
 def _other_windows(before: Point, after: Point) -> str:
-    """Say how the test windows of two sources differ; empty if they do not."""
-    if before.tested == after.tested:
+    """Say how the test windows of two sources differ; empty if they do not, or one has no draw that was tested."""
+    if before.tested == after.tested or not (before.tested and after.tested):
         return ""
     told = []
     for point in (before, after):

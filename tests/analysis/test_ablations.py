@@ -111,6 +111,19 @@ def test_sources_that_test_other_faults_get_no_claim_and_other_windows_are_said(
     assert bool(notes) == bool(found["note"])
 
 
+def test_a_source_on_which_every_draw_failed_gets_no_claim(tmp_path):
+    data = [{"name": "a", "window": 32}, {"name": "b", "window": 64}]
+    run = run_of(tmp_path / "run", {"moment_lora": {}}, data, sources=("a", "b"), skill={"moment_lora": {100: 1.2}})
+    path = run / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        if row["source"] == "b":
+            row |= {"status": "failed", "reason": "planted", "average_precision": None}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = found_in(run).loc["moment_lora"]
+    assert ("no claim", "moment_lora at 100 shots has no value on any draw") == (found["verdict"], found["note"])
+
+
 def test_a_variant_that_lacks_draws_gets_no_claim(tmp_path):
     bad = {("moment_lora_bad", 100, 103): ("failed", "planted")}
     row = found_in(run_of(tmp_path / "run", DETECTORS, bad=bad)).loc["moment_lora_bad"]
