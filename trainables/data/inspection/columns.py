@@ -106,20 +106,22 @@ def _correlation(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _proportional(values: NDArray[np.float64], together: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which columns are a multiple of another in nearly all rows [C, C], upper triangle."""
     ranked = _correlation(np.asarray(rankdata(values, axis=0, nan_policy="omit")))
+    low, high = np.nanquantile(values, [0.05, 0.95], axis=0)
+    columns, most = np.asfortranarray(values), IN_STEP * (high - low)  # there may be very many pairs
     found = np.zeros_like(together)
-    for one, other in np.argwhere(np.triu(together & (ranked > RANKED), 1)):
-        found[one, other] = _multiple(values[:, one], values[:, other])
+    for one, other in np.argwhere(np.triu(together & (ranked > RANKED) & (most > 0), 1)):
+        found[one, other] = _multiple(columns[:, one], columns[:, other], most[other])
     return found
 
 
-def _multiple(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    with_value = np.isfinite(other) & (one != 0)
+def _multiple(one: NDArray[np.float64], other: NDArray[np.float64], most: float) -> bool:
+    """Say whether a column is a multiple of another one in nearly all rows, off by so much at most."""
+    known = np.isfinite(other)
+    with_value = known & (one != 0)
     if not with_value.any():
         return False
     ratio = np.median(other[with_value] / one[with_value])
-    low, high = np.nanquantile(other, [0.05, 0.95])
-    off = np.abs(other - ratio * one)[np.isfinite(other)]
-    return bool(high > low and (off <= IN_STEP * (high - low)).mean() >= NEARLY_ALL)
+    return bool((np.abs(other - ratio * one)[known] <= most).mean() >= NEARLY_ALL)
 
 
 def scaled_before(view: View) -> Iterator[Finding]:
