@@ -95,8 +95,10 @@ def test_sources_have_draws_of_their_own(tmp_path):
      ("other faults are tested: ", " before, 3 after", "after, 25.0% of 60 test windows are faulty")),
     ({"test_windows": 60, "prevalence": 0.25}, "worse", ("after, 25.0% of 60 test windows are faulty",)),
     ({}, "worse", ()),
+    ({"status": "failed", "reason": "planted", "average_precision": None}, "no claim",
+     ("moment_lora at 100 shots has no value on any draw",)),
 ])  # fmt: skip
-def test_sources_that_test_other_faults_get_no_claim_and_other_windows_are_said(tmp_path, change, verdict, notes):
+def test_sources_that_test_other_faults_or_none_get_no_claim_and_other_windows_are_said(tmp_path, change, verdict, notes):
     data = [{"name": "a", "window": 32}, {"name": "b", "window": 64}]
     run = run_of(tmp_path / "run", {"moment_lora": {}}, data, sources=("a", "b"), skill={"moment_lora": {100: 1.2}})
     path = run / "rows.jsonl"
@@ -109,19 +111,6 @@ def test_sources_that_test_other_faults_get_no_claim_and_other_windows_are_said(
     assert verdict == found["verdict"]
     assert all(note in found["note"] for note in notes)
     assert bool(notes) == bool(found["note"])
-
-
-def test_a_source_on_which_every_draw_failed_gets_no_claim(tmp_path):
-    data = [{"name": "a", "window": 32}, {"name": "b", "window": 64}]
-    run = run_of(tmp_path / "run", {"moment_lora": {}}, data, sources=("a", "b"), skill={"moment_lora": {100: 1.2}})
-    path = run / "rows.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    for row in rows:
-        if row["source"] == "b":
-            row |= {"status": "failed", "reason": "planted", "average_precision": None}
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = found_in(run).loc["moment_lora"]
-    assert ("no claim", "moment_lora at 100 shots has no value on any draw") == (found["verdict"], found["note"])
 
 
 def test_a_variant_that_lacks_draws_gets_no_claim(tmp_path):

@@ -89,11 +89,11 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, cut])
-def test_a_draw_that_lost_its_scores_runs_again_when_asked(finished, harm):
+@pytest.mark.parametrize(("phase", "harm"), [("report", Path.unlink), ("report", cut), ("select", Path.unlink)])
+def test_a_draw_that_lost_its_scores_runs_again_when_asked(finished, phase, harm):
     plan, series, run = finished
     whole = comparable(rows_of(run))
-    trial, draw = next(key for key, row in rows_of(run).items() if row["phase"] == "report")
+    trial, draw = next(key for key, row in rows_of(run).items() if row["phase"] == phase)
     scores = read_scores(run, trial, draw).score
     harm(score_file(run, trial, draw))
     with pytest.raises(RunFolderError, match="--retry-failed runs its draw again"):
