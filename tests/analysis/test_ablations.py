@@ -98,7 +98,7 @@ def test_sources_have_draws_of_their_own(tmp_path):
     ({"status": "failed", "reason": "planted", "average_precision": None}, "no claim",
      ("moment_lora at 100 shots has no value on any draw",)),
 ])  # fmt: skip
-def test_sources_that_test_other_faults_or_none_get_no_claim_and_other_windows_are_said(tmp_path, change, verdict, notes):
+def test_sources_that_test_other_faults_or_none_get_no_claim_and_windows_are_said(tmp_path, change, verdict, notes):
     data = [{"name": "a", "window": 32}, {"name": "b", "window": 64}]
     run = run_of(tmp_path / "run", {"moment_lora": {}}, data, sources=("a", "b"), skill={"moment_lora": {100: 1.2}})
     path = run / "rows.jsonl"
