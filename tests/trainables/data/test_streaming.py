@@ -205,3 +205,11 @@ def test_a_full_disk_under_samples_is_one_message(tmp_path, monkeypatch):
         DataError, match=r"samples that memory should not hold need a file there: .*; make room, or name another folder"
     ):
         load_source(DataSettings(source="long_csv", path=write_long_csv(tmp_path, 10)))
+
+
+def test_a_disk_that_gets_full_with_the_last_samples_is_the_same_message(tmp_path, monkeypatch):
+    monkeypatch.setattr(big_tables, "LARGE", 100)
+    monkeypatch.setenv("FEWSHOT_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("w+b"))  # noqa: SIM115
+    with pytest.raises(DataError, match=r"samples that .* need a file there: No space left on device; make room"):
+        load_source(DataSettings(source="long_csv", path=write_long_csv(tmp_path, 2)))

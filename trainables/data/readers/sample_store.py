@@ -14,6 +14,7 @@ from trainables.data import big_tables
 _SAMPLE = np.dtype([("series", np.int32), ("time", np.int64), ("value", np.float64)])
 _PIECE = 2**17
 """Samples that are put in order of their series together."""
+_NEEDED = "samples that memory should not hold need a file"
 
 
 class SampleStore:
@@ -37,7 +38,7 @@ class SampleStore:
         self._counts[series] += len(times)
         samples = np.empty(len(times), dtype=_SAMPLE)
         samples["series"], samples["time"], samples["value"] = series, times, values
-        with big_tables.one_message("samples that memory should not hold need a file"):
+        with big_tables.one_message(_NEEDED):
             self._samples.write(samples.tobytes())
             if not self._in_file and self._samples.tell() > big_tables.LARGE:
                 self._into_file()
@@ -56,7 +57,7 @@ class SampleStore:
         Raises
         ------
         DataError
-            No room for the files of the columns.
+            No room for the files of the columns, or for the last samples.
         """
         ends = np.cumsum(self._counts, dtype=np.int64)
         free = ends - self._counts
@@ -73,7 +74,7 @@ class SampleStore:
         return [(times[start:end], values[start:end]) for start, end in zip(ends - self._counts, ends, strict=True)]
 
     def _pieces(self) -> Iterator[NDArray[np.void]]:
-        with self._samples as samples:
-            samples.seek(0)
+        with big_tables.one_message(_NEEDED), self._samples as samples:
+            samples.seek(0)  # writes what is in the file's buffer
             while packed := samples.read(_PIECE * _SAMPLE.itemsize):
                 yield np.frombuffer(packed, dtype=_SAMPLE)
