@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.big_tables import blocks, released
+from trainables.data.wording import number_of
 from trainables.errors import ProtocolError
 from trainables.settings import MissingByColumn, MissingRule
 
@@ -208,8 +209,8 @@ def _notes(scaler: Scaler, empty: list[str], flat: list[str], without_iqr: list[
             if scaler.missing[i]
         )
         notes.append(
-            f"{int(scaler.missing.sum())} missing values in {int((scaler.missing > 0).sum())} columns "
-            f"were filled (most: {examples})."
+            f"{number_of(int(scaler.missing.sum()), 'missing value')} in "
+            f"{number_of(int((scaler.missing > 0).sum()), 'column')} filled (most: {examples})."
         )
     return tuple(notes)
 

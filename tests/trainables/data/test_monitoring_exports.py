@@ -67,7 +67,7 @@ def test_native_histograms_are_left_out_and_said(load):
     native = {"metric": {"__name__": "latency"}, "histograms": [[T0, {"count": "1"}]]}
     read = load("prometheus", matrix(native, series({"__name__": "up"}, [1, 1])), "answer.json")
     assert ("up",) == read.columns
-    assert any("1 native histograms left out" in note for note in read.notes)
+    assert any("1 native histogram left out" in note for note in read.notes)
 
 
 EXPOSITION = """\

@@ -104,7 +104,7 @@ def test_a_case_whose_injection_lies_outside_is_left_out_and_named(tmp_path, inj
     nested(tmp_path, "cart_cpu/1")
     series = read(tmp_path)
     assert ("cart_cpu/1",) == series.segments
-    assert any("1 cases left out" in note and "cart_mem/1" in note for note in series.notes)
+    assert any("1 case left out" in note and "cart_mem/1" in note for note in series.notes)
 
 
 def test_a_pause_before_the_injection_starts_a_new_segment(tmp_path):

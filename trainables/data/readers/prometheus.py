@@ -12,6 +12,7 @@ from trainables.data.assemble import RawColumns
 from trainables.data.readers.files import UNREADABLE, files_of, path_of
 from trainables.data.readers.reader import Reader, Say
 from trainables.data.readers.samples import MS, Samples
+from trainables.data.wording import number_of
 from trainables.errors import DataError
 from trainables.settings import DataSettings
 
@@ -32,7 +33,7 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
         inside = path.relative_to(root).parts if root.is_dir() else (path.name,)
         histograms += _add(samples, path, inside[0].split(".")[0])
     if histograms:
-        say(f"{histograms} native histograms left out: query quantiles of them (histogram_quantile).")
+        say(f"{number_of(histograms, 'native histogram')} left out: query quantiles instead (histogram_quantile).")
     yield samples.wide(say)
 
 

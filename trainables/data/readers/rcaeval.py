@@ -87,7 +87,7 @@ def recordings(data: DataSettings, say: Say) -> Iterator[RawColumns]:
     if conflicts:
         say(f"{number_of(conflicts, 'row')} with the time of another row of their case: the last one counts.")
     if outside:
-        said = f"{len(outside)} cases left out, their injection time lies outside the recording: {_some(outside)}"
+        said = f"{number_of(len(outside), 'case')} left out, injected outside the recording: {_some(outside)}"
         if len(outside) == len(folders):
             raise DataError(f"{root}: {said}")
         say(f"{said}.")
