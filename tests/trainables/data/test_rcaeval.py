@@ -99,7 +99,7 @@ def test_a_repeated_time_is_resolved_by_the_last_row_and_counted(tmp_path):
 @pytest.mark.parametrize("inject", [START - 5, START, START + 500])
 def test_a_case_whose_injection_lies_outside_is_left_out_and_named(tmp_path, inject):
     nested(tmp_path, "cart_mem/1", inject=inject)
-    with pytest.raises(DataError, match="injection time lies outside the recording: cart_mem/1"):
+    with pytest.raises(DataError, match="1 case left out, injected outside the recording: cart_mem/1"):
         read(tmp_path)
     nested(tmp_path, "cart_cpu/1")
     series = read(tmp_path)
