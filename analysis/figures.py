@@ -31,8 +31,8 @@ class Press:
     folder
         Folder of the report; files go to `figures` in it.
     processes
-        How many are forked from this one at its first figure: for a program without threads on a system that forks.
-        0: figures are written here.
+        How many are forked from this one at its first figure; a program that runs Python threads must not ask for
+        any, nor a system that does not fork. 0: figures are written here.
     """
 
     def __init__(self, folder: Path, processes: int = 0) -> None:

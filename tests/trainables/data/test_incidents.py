@@ -104,8 +104,9 @@ def test_incidents_that_reach_beyond_the_telemetry_are_told_by_line(load):
         ("start,duration\n1700000060,-5\n", "ends at or before its start"),
         ("start\n1700000060\n", "columns start and end"),
         ("startt,end\n1,2\n", "column 'startt' would not be read; did you mean start?"),
+        ("start,duration_min\n1,2\n", "did you mean duration (seconds, or text such as 3min)?"),
         ("start,end,servicee\n1,2,a\n", "column 'servicee' would not be read; did you mean service?"),
-        ("start,end,fault type\n1,2,a\n", "column 'fault type' would not be read; did you mean fault_type?"),
+        ("start,end,fault type\n1,2,a\n", "column 'fault type' would not be read; did you mean type?"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_refused_by_name(load, tmp_path, incidents, says):

@@ -92,7 +92,9 @@ def _refuse_misspelt(where: str, names: list[str]) -> None:
     for name in names:
         meant = [] if name in spellings else get_close_matches(name, spellings, n=1, cutoff=_MEANT)
         if meant:
-            raise DataError(f"{where}: column {name!r} would not be read; did you mean {meant[0]}?")
+            column = _ALIASES.get(meant[0], meant[0])
+            unit = " (seconds, or text such as 3min)" if column == "duration" else ""
+            raise DataError(f"{where}: column {name!r} would not be read; did you mean {column}{unit}?")
 
 
 def read_list(path: Path, aliases: Mapping[str, str]) -> pd.DataFrame:
