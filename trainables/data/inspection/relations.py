@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 RELATED = 0.9
 """Correlation over fault-free blocks from which on two columns are held together."""
-LEAST_KNOWN = 0.25
-"""Share of the blocks in which a column has a value, without which it has no partner: a few values always agree."""
+LEAST_KNOWN = 30
+"""Blocks in which a column has a value, without which it has no partner: a few values always agree."""
 TAIL = 0.01
 """Share of the blocks at either end that count as no further than the rest: a few spikes make no relation."""
 AT_ONCE = 512
@@ -51,7 +51,7 @@ def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     low, high = np.nanquantile(values, [TAIL, 1 - TAIL], axis=0)
     clipped = np.clip(values, low, high)
     centred = np.nan_to_num(clipped - np.nanmean(clipped, axis=0))
-    centred[:, np.isfinite(values).mean(axis=0) < LEAST_KNOWN] = 0.0
+    centred[:, np.isfinite(values).sum(axis=0) < LEAST_KNOWN] = 0.0
     length = np.linalg.norm(centred, axis=0)
     return centred / np.where(length > 0, length, 1.0), length
 
