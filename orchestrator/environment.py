@@ -13,6 +13,7 @@ from orchestrator.errors import MissingPackageError
 CORE = {
     "numpy": ">=2.0",
     "optuna": ">=5.0,<6",
+    "orjson": ">=3.10",
     "pandas": ">=2.3,<4",
     "psutil": ">=6.0",
     "pyarrow": ">=18",
