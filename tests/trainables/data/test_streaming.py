@@ -20,6 +20,8 @@ from trainables.settings import DataSettings
 
 START = 1_700_000_000
 COLUMNS = 40
+ONE_ARENA = {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+"""One thread and one allocator: what others keep for themselves follows the load of the machine."""
 SERIES = [(f"cpu_{number % 4}", f"service{number // 4}") for number in range(COLUMNS)]
 
 
@@ -110,7 +112,7 @@ def growth(tmp_path_factory):
         check=True,
         capture_output=True,
         text=True,
-        env={**os.environ, "FEWSHOT_SCRATCH": str(root / "scratch")},
+        env={**os.environ, **ONE_ARENA, "FEWSHOT_SCRATCH": str(root / "scratch")},
     )
     peaks = json.loads(done.stdout)
     assert len(arguments) == len(list(root.glob("*.parquet")))
