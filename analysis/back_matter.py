@@ -9,7 +9,7 @@ import pandas as pd
 from analysis import prose
 from analysis import table_views as tables
 from analysis.curves import sign
-from analysis.figures import FigureDraft, Press
+from analysis.figures import FigureDraft, FigureWriter
 from analysis.findings import Findings
 from analysis.importance import SHUFFLES, TOO_FEW
 from analysis.landscape import NOT_FOR_CLAIMS, parameter_columns, thinned
@@ -25,13 +25,13 @@ MANY_LEAVES = 200
 """Most rows of a provenance table."""
 
 
-def back_matter(found: Findings, press: Press) -> list[Section]:
-    """Return the sections after the findings, their figure files written by `press`."""
+def back_matter(found: Findings, writer: FigureWriter) -> list[Section]:
+    """Return the sections after the findings, their figure files written by `writer`."""
     makers = (in_time, searched, costs, failed, provenance, method)
-    return [section for maker in makers for section in maker(found, press)]
+    return [section for maker in makers for section in maker(found, writer)]
 
 
-def in_time(found: Findings, press: Press) -> Iterator[Section]:
+def in_time(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield scores and alarms over the test part, one draw of each detector."""
     draft = FigureDraft("timeline", ("source", "shots"))
     views = []
@@ -64,12 +64,12 @@ def in_time(found: Findings, press: Press) -> Iterator[Section]:
     yield Section(
         "timeline", "Timeline", "The test part in time: scores and alarms of one draw",
         [prose.TIMELINE, prose.WORST],
-        [draft.view(press, "Scores and alarms over the test part", prose.TIMELINE_CAPTION)],
+        [draft.view(writer, "Scores and alarms over the test part", prose.TIMELINE_CAPTION)],
         [], views,
     )  # fmt: skip
 
 
-def searched(found: Findings, press: Press) -> Iterator[Section]:
+def searched(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield what the search saw, and how much it flatters."""
     if found.candidates.empty:
         return
@@ -85,13 +85,13 @@ def searched(found: Findings, press: Press) -> Iterator[Section]:
     yield Section(
         "search", "Search", "The search, and how much it flatters",
         [NOT_FOR_CLAIMS, prose.OPTIMISM, prose.IMPORTANCE if some else prose.NO_IMPORTANCE.format(why=TOO_FEW)],
-        list(_landscapes(found, press)),
+        list(_landscapes(found, writer)),
         [tables.plain(found.optimism, "Selection optimism", columns, ("source", "detector")), *(table if some else ())],
         () if some else table,
     )  # fmt: skip
 
 
-def _landscapes(found: Findings, press: Press) -> Iterator[FigureView]:
+def _landscapes(found: Findings, writer: FigureWriter) -> Iterator[FigureView]:
     """Yield the configurations as lines over parallel axes, and as points over each parameter."""
     title = metric_title(found.metric)
     lines, dots = (FigureDraft(name, ("source", "detector")) for name in ("parallel", "search"))
@@ -106,11 +106,11 @@ def _landscapes(found: Findings, press: Press) -> Iterator[FigureView]:
         drawn = search.data(thinned(mine, sign(found.metric)))
         dots.add(choice, search.page(drawn, title), partial(search.paper, drawn, title), suffix)
     if lines.pages:
-        yield lines.view(press, "Searched configurations over parallel axes, not for claims", prose.PARALLEL_CAPTION)
-        yield dots.view(press, "Objective against searched parameters, selection draws", prose.SEARCH_CAPTION)
+        yield lines.view(writer, "Searched configurations over parallel axes, not for claims", prose.PARALLEL_CAPTION)
+        yield dots.view(writer, "Objective against searched parameters, selection draws", prose.SEARCH_CAPTION)
 
 
-def costs(found: Findings, press: Press) -> Iterator[Section]:
+def costs(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield seconds, hours, memory and money."""
     draft = FigureDraft("cost", ("source",))
     for source in sources(found.costs):
@@ -131,13 +131,13 @@ def costs(found: Findings, press: Press) -> Iterator[Section]:
     yield Section(
         "cost", "Cost", "What a score costs",
         [prose.COST, cost_in_words(spent(found.sweep))],
-        [draft.view(press, "Metric against seconds a draw", "Numbers beside the points are shots.")]
+        [draft.view(writer, "Metric against seconds a draw", "Numbers beside the points are shots.")]
         if draft.pages else [],
         [], [tables.plain(table, "Cost of every cell", columns, ("source", "detector"))],
     )  # fmt: skip
 
 
-def failed(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
+def failed(found: Findings, writer: FigureWriter) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
     """Yield draws without a score, and input that could not be used."""
     columns = {"phase": "phase", "source": "source", "detector": "detector", "shots": "shots", "status": "status",
                "count": "draws", "draws": "numbers", "reason": "reason"}  # fmt: skip
@@ -147,7 +147,7 @@ def failed(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG001 
     yield Section("failures", "Failures", "Failures and gaps", text, [], views)
 
 
-def provenance(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG001
+def provenance(found: Findings, writer: FigureWriter) -> Iterator[Section]:  # noqa: ARG001
     """Yield where the numbers come from."""
     views = []
     for path, manifest, spec in zip(found.sweep.folders, found.sweep.manifests, found.sweep.specs, strict=True):
@@ -161,7 +161,7 @@ def provenance(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG
     )  # fmt: skip
 
 
-def method(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG001
+def method(found: Findings, writer: FigureWriter) -> Iterator[Section]:  # noqa: ARG001
     """Yield what the words on the page mean."""
     frame = pd.DataFrame(
         [(metric_title(name), metric_meaning(name)) for name in found.levels], columns=["name", "meaning"]

@@ -23,7 +23,7 @@ Choice = tuple[str, ...]
 _SVG = {"svg.hashsalt": "report", "svg.fonttype": "none", "pdf.fonttype": 42}
 
 
-class Press:
+class FigureWriter:
     """Writes figures for papers, of a report's time a third: here, or in processes beside the report.
 
     Parameters
@@ -43,9 +43,13 @@ class Press:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the files that are not written yet; what went wrong with one is raised here."""
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._pending:
+                future.result()
 
     def write(self, figure: PaperFigure, stem: str) -> list[str]:
         """Write a figure as SVG and PDF, or begin to, and return the files' names below the folder."""
@@ -56,11 +60,6 @@ class Press:
         else:
             self._pending.append(self._pool.submit(_save, figure, self._folder, names))
         return names
-
-    def finish(self) -> None:
-        """Wait for the files that are not written yet; what went wrong with one is raised here."""
-        for future in self._pending:
-            future.result()
 
 
 @dataclass(slots=True)
@@ -93,9 +92,9 @@ class FigureDraft:
         if paper is not None:
             self.papers[slug("-".join([self.id, *suffix]))] = paper()
 
-    def view(self, press: Press, alt: str, caption: str) -> FigureView:
+    def view(self, writer: FigureWriter, alt: str, caption: str) -> FigureView:
         """Have the files written and return what the page shows; pointless controls are left out."""
-        files = [name for stem, paper in self.papers.items() for name in press.write(paper, stem)]
+        files = [name for stem, paper in self.papers.items() for name in writer.write(paper, stem)]
         parts = [list(dict.fromkeys(choice[n] for choice in self.pages)) for n in range(len(self.labels))]
         kept = [n for n, values in enumerate(parts) if len(values) > 1]
         controls = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from analysis import table_views
 from analysis.back_matter import back_matter
-from analysis.figures import Press
+from analysis.figures import FigureWriter
 from analysis.findings import Findings
 from analysis.roles import base_name, role
 from analysis.sections import sections
@@ -19,8 +19,8 @@ BUNDLED = (
 )
 
 
-def make_page(found: Findings, press: Press) -> Page:
-    """Return the report, its figure files written by `press`."""
+def make_page(found: Findings, writer: FigureWriter) -> Page:
+    """Return the report, its figure files written by `writer`."""
     sweep = found.sweep
     names = sorted({str(name) for name in sweep.rows["sweep"].dropna().unique()})
     sources = sorted({str(name) for name in sweep.rows["source"].unique()})
@@ -35,7 +35,7 @@ def make_page(found: Findings, press: Press) -> Page:
         verdict=found.verdict,
         summary=table_views.summary(found.summary, found.words),
         facts=_facts(found),
-        sections=[*sections(found, press), *back_matter(found, press)],
+        sections=[*sections(found, writer), *back_matter(found, writer)],
         footer="Made by python -m analysis.report from rows.jsonl and score files; this page uses no network.",
     )
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from analysis.errors import AnalysisError
-from analysis.figures import Press
+from analysis.figures import FigureWriter
 from analysis.findings import Findings, find
 from analysis.load import load_sweep
 from analysis.page import make_page
@@ -42,7 +42,7 @@ def build_report(runs: Sequence[Path], *, output: Path | None = None, mixed: boo
     mixed
         Compare runs although their fingerprints differ.
     processes
-        Processes that write figure files beside this one, see `figures.Press`.
+        Processes that write figure files beside this one, see `figures.FigureWriter`.
 
     Raises
     ------
@@ -53,12 +53,11 @@ def build_report(runs: Sequence[Path], *, output: Path | None = None, mixed: boo
     folder = output or runs[0] / ("report" if len(runs) == 1 else f"report-of-{len(runs)}-runs")
     try:
         _clear(folder)
-        with Press(folder, processes) as press:
-            page = make_page(found, press)
+        with FigureWriter(folder, processes) as writer:
+            page = make_page(found, writer)
             write_tables(found, folder / "tables")
             for name, text in render(page_values={"page": page}).items():
                 (folder / name).write_text(text, encoding="utf-8")
-            press.finish()
     except BrokenProcessPool as err:
         raise AnalysisError(f"{folder}: a process that wrote figures was ended from outside; is memory short?") from err
     except OSError as err:

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import prose
 from analysis import table_views as tables
 from analysis.delays import KEY
-from analysis.figures import FigureDraft, Press
+from analysis.figures import FigureDraft, FigureWriter
 from analysis.findings import Findings
 from analysis.generalisation import EVERY
 from analysis.planned import competes, points
@@ -17,8 +17,8 @@ from analysis.views import FigureView, Section, TableView
 from analysis.words import metric_meaning, metric_title, shorten
 
 
-def sections(found: Findings, press: Press) -> list[Section]:
-    """Return every section, their figure files written by `press`."""
+def sections(found: Findings, writer: FigureWriter) -> list[Section]:
+    """Return every section, their figure files written by `writer`."""
     makers = (
         curves,
         leaderboard,
@@ -30,10 +30,10 @@ def sections(found: Findings, press: Press) -> list[Section]:
         by_fault,
         how_soon,
     )
-    return [section for maker in makers for section in maker(found, press)]
+    return [section for maker in makers for section in maker(found, writer)]
 
 
-def curves(found: Findings, press: Press) -> Iterator[Section]:
+def curves(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield learning curves of every metric against labels, however counted."""
     wanted = points(found.sweep.plan)
     draft = FigureDraft("learning_curve", ("source", "metric", "labels counted as"))
@@ -56,12 +56,12 @@ def curves(found: Findings, press: Press) -> Iterator[Section]:
     yield Section(
         "curves", "Learning curves", "How good with how many labels",
         [prose.CURVES],
-        [draft.view(press, f"Learning curves: {metric_title(found.metric)} against labels",
+        [draft.view(writer, f"Learning curves: {metric_title(found.metric)} against labels",
                     prose.CURVES_CAPTION)],
     )  # fmt: skip
 
 
-def leaderboard(found: Findings, press: Press) -> Iterator[Section]:
+def leaderboard(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield the leaderboard of every number of shots, the largest first."""
     draft = FigureDraft("levels", ("source", "shots"))
     views: list[TableView] = []
@@ -84,13 +84,13 @@ def leaderboard(found: Findings, press: Press) -> Iterator[Section]:
             prose.LEADERBOARD.format(title=metric_title(found.metric), meaning=metric_meaning(found.metric)),
             *([prose.GENERAL] if found.board["general_low"].notna().any() else []),
         ],
-        [draft.view(press, f"{metric_title(found.metric)} of each detector with its interval",
+        [draft.view(writer, f"{metric_title(found.metric)} of each detector with its interval",
                     prose.LEADERBOARD_CAPTION)],
         views[:4], views[4:],
     )  # fmt: skip
 
 
-def compared(found: Findings, press: Press) -> Iterator[Section]:
+def compared(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield paired comparisons of MOMENT detectors with ordinary ones."""
     figures: list[FigureView] = []
     matrices: list[TableView] = []
@@ -112,7 +112,7 @@ def compared(found: Findings, press: Press) -> Iterator[Section]:
             mine = found.pairs[found.pairs["source"] == source]
             matrices.append(tables.matrix(mine, f"MOMENT minus ordinary detectors{of_source(found, source)}"))
             views.append(tables.pairs(mine, f"Every pair{of_source(found, source)}, {metric_title(found.metric)}"))
-        figures = [draft.view(press, "Paired differences with intervals", prose.COMPARED_CAPTION)]
+        figures = [draft.view(writer, "Paired differences with intervals", prose.COMPARED_CAPTION)]
     why = f"No comparison is made: {found.verdict.why_not or prose.NO_PAIR}"
     yield Section(
         "compared", "Comparisons", "Is a MOMENT detector ahead of an ordinary one?",
@@ -133,7 +133,7 @@ def _separation(found: Findings) -> TableView:
     return tables.plain(found.separation, "What would separate the pairs that are not separated", columns, words)
 
 
-def todays_alerts(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
+def todays_alerts(found: Findings, writer: FigureWriter) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
     """Yield every detector against the alarms or scores of another tool, where the sweep file names some."""
     if found.alerts.empty:
         return
@@ -151,7 +151,7 @@ def todays_alerts(found: Findings, press: Press) -> Iterator[Section]:  # noqa: 
     )  # fmt: skip
 
 
-def one_factor(found: Findings, press: Press) -> Iterator[Section]:
+def one_factor(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield what single settings change, where the sweep file has variants of a detector or of a source."""
     if found.ablations.empty:
         return
@@ -172,12 +172,12 @@ def one_factor(found: Findings, press: Press) -> Iterator[Section]:
     yield Section(
         "ablations", "One factor at a time", "What does a single setting change?",
         [prose.ONE_FACTOR],
-        [draft.view(press, f"{title}: variant minus base", prose.ONE_FACTOR_CAPTION)],
+        [draft.view(writer, f"{title}: variant minus base", prose.ONE_FACTOR_CAPTION)],
         [tables.plain(found.ablations, f"Variants and their bases, {title}", columns, words)],
     )  # fmt: skip
 
 
-def efficiency(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
+def efficiency(found: Findings, writer: FigureWriter) -> Iterator[Section]:  # noqa: ARG001  (one signature for all sections)
     """Yield labels needed for a score, and where a MOMENT detector stops paying off."""
     if found.needs.empty and found.pays_off.empty:
         return
@@ -195,7 +195,7 @@ def efficiency(found: Findings, press: Press) -> Iterator[Section]:  # noqa: ARG
     )  # fmt: skip
 
 
-def by_fault(found: Findings, press: Press) -> Iterator[Section]:
+def by_fault(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield what is caught of each fault type."""
     draft = FigureDraft("fault_types", ("source", "shots"))
     views = []
@@ -226,12 +226,12 @@ def by_fault(found: Findings, press: Press) -> Iterator[Section]:
     yield Section(
         "faults", "Fault types", "What is caught of each fault type",
         [prose.FAULTS, prose.OVER_TYPES],
-        [draft.view(press, "Share of faults caught by detector and fault type", "Means over report draws.")],
+        [draft.view(writer, "Share of faults caught by detector and fault type", "Means over report draws.")],
         [], [*views, robust],
     )  # fmt: skip
 
 
-def how_soon(found: Findings, press: Press) -> Iterator[Section]:
+def how_soon(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield how long faults go on before an alarm, those without one censored at their end."""
     draft = FigureDraft("delay", ("source", "shots"))
     views = []
@@ -262,12 +262,12 @@ def how_soon(found: Findings, press: Press) -> Iterator[Section]:
         yield Section(
             "delay", "Delay", "How soon a fault is noticed",
             [prose.DELAY],
-            [draft.view(press, "Share of faults caught against time since their start", prose.DELAY_CAPTION)],
+            [draft.view(writer, "Share of faults caught against time since their start", prose.DELAY_CAPTION)],
             views[:1], views[1:],
         )  # fmt: skip
 
 
-def unseen_kinds(found: Findings, press: Press) -> Iterator[Section]:
+def unseen_kinds(found: Findings, writer: FigureWriter) -> Iterator[Section]:
     """Yield what is lost on kinds of faults that were left out of training."""
     if found.generalisation.empty:
         return
@@ -290,7 +290,7 @@ def unseen_kinds(found: Findings, press: Press) -> Iterator[Section]:
     yield Section(
         "unseen", "Unseen kinds", "Kinds of faults that nobody labelled",
         [prose.UNSEEN],
-        [draft.view(press, f"{title} on held-out kinds of faults, unseen and (seen)", prose.UNSEEN_CAPTION)],
+        [draft.view(writer, f"{title} on held-out kinds of faults, unseen and (seen)", prose.UNSEEN_CAPTION)],
         [tables.plain(mean, "Mean over held-out kinds", columns, words)] if len(mean) else [],
         [tables.plain(found.generalisation, "Every held-out kind", columns, words)],
     )  # fmt: skip

@@ -229,9 +229,11 @@ def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
             raise RunFolderError(f"{path}:{number}: not a row: {err.msg} at column {err.colno}; {_MEND}") from err
         if isinstance(record, dict):
             _refuse_newer(f"{path}:{number}", record.get("schema_version"))
-        problem = _problem(record, right)
+        kind = (*record, *map(type, record.values())) if isinstance(record, dict) else ()
+        problem = (None if kind in right else _wrong_type(record)) or _wrong_word(record)
         if problem is not None:
             raise RunFolderError(f"{path}:{number}: not a row: {problem}; {_MEND}")
+        right.add(kind)
         records.append(record)
     return records
 
@@ -239,24 +241,9 @@ def _parsed_lines(path: Path) -> list[dict[str, Cell]]:
 _MEND = "put the line back as it was, or delete it: --resume then runs its draw again"
 
 
-def _problem(record: object, right: set[tuple[object, ...]]) -> str | None:
-    """Return what is wrong with a line that a sweep cannot have written, or None; `right` grows by its kind."""
-    if not isinstance(record, dict):
-        return f"needs {', '.join(IDENTITY)}"
-    kind = (*record, *map(type, record.values()))
-    if kind not in right:
-        problem = _wrong_type(record)
-        if problem is not None:
-            return problem
-        right.add(kind)
-    for name, allowed in ALLOWED.items():
-        if name in record and record[name] not in allowed:
-            return f"{name} is {record[name]!r}, must be one of {', '.join(allowed)}"
-    return None
-
-
-def _wrong_type(record: Mapping[str, object]) -> str | None:
-    if not set(IDENTITY) <= set(record):
+def _wrong_type(record: object) -> str | None:
+    """Return what is wrong with the names and types of a line that a sweep cannot have written, or None."""
+    if not isinstance(record, dict) or not set(IDENTITY) <= set(record):
         return f"needs {', '.join(IDENTITY)}"
     for name, value in record.items():
         if value is None or type(value) in _NUMBERS or (type(value) is str and _may_be_text(name)):
@@ -268,6 +255,14 @@ def _wrong_type(record: Mapping[str, object]) -> str | None:
     for name in ("candidate", "attempts", "schema_version"):
         if type(record.get(name)) not in _WHOLE_OR_NOT:
             return f"{name} is {record[name]!r}, must be a whole number"
+    return None
+
+
+def _wrong_word(record: Mapping[str, Cell]) -> str | None:
+    """Return which text of a row is none of those that its column may hold, or None."""
+    for name, allowed in ALLOWED.items():
+        if name in record and record[name] not in allowed:
+            return f"{name} is {record[name]!r}, must be one of {', '.join(allowed)}"
     return None
 
 
