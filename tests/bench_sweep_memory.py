@@ -3,7 +3,8 @@
 Not a test: it sweeps a table (moving_variance, isolation_forest, random_forest; with `--moment` MOMENT zero-shot) to
 the report, samples `/proc/PID/smaps_rollup` of every process that inherited a mark in its environment four times a
 second, and prints the largest sum of proportional shares in MiB: anonymous and shared memory, and with the pages of
-files. `python -m tests.bench_rows --large` writes such tables.
+files. `python -m tests.bench_rows --convert TABLE ROWS COLUMNS` writes a table to sweep.
+    python -m tests.bench_rows --convert rows3m.parquet 3000000 88
     python -m tests.bench_sweep_memory rows3m.parquet --moment
     python -m tests.bench_sweep_memory wide.parquet --backend inline
 """
